@@ -1,0 +1,141 @@
+//! The seam: whatever stores the logs stands behind [`Broker`]. The contract is not only these words but the suite
+//! that every broker passes (`suite`, behind the feature of that name).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::message::{Draft, Message};
+use crate::name::ChannelName;
+use crate::offset::Offset;
+
+/// What a broker answers when it cannot do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not now: the store cannot be reached, is full, or has stopped taking writes. Trying later may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The channel is of the other sort: a keyed draft for a plain channel, or a plain one for a keyed channel.
+    #[error("the channel is {0}, and stays so")]
+    Kind(&'static str),
+}
+
+/// A broker's answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What became of a draft. Each variant carries the offset that the publisher should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It stands in the log, at this offset.
+    Appended(Offset),
+    /// It was there before, at this offset; nothing changed.
+    Duplicate(Offset),
+    /// A message of the same key with a higher version stands at this offset; nothing changed.
+    Superseded(Offset),
+}
+
+impl Published {
+    /// The offset, whatever happened.
+    pub fn offset(self) -> Offset {
+        match self {
+            Self::Appended(offset) | Self::Duplicate(offset) | Self::Superseded(offset) => offset,
+        }
+    }
+}
+
+/// Whether a log proves that it continues a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// Nothing between the cursor and what was read is missing.
+    Proved,
+    /// Something was trimmed, wiped or lost, or the cursor lies in the log's future.
+    Broken,
+}
+
+/// A piece of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Messages after the cursor, in order. Fewer than asked for: the log holds no more.
+    pub messages: Vec<Arc<Message>>,
+    /// The offset of the newest message ever appended (also when it is kept no more); [`Offset::ZERO`] if none.
+    pub head: Offset,
+    /// Whether the log continues the cursor.
+    pub continuity: Continuity,
+}
+
+impl Page {
+    /// Where a reader stands who has taken this page, having asked for `limit` messages.
+    pub fn end(&self, limit: usize) -> Offset {
+        match self.messages.last() {
+            Some(last) if self.messages.len() >= limit => last.offset,
+            _ => self.head,
+        }
+    }
+}
+
+/// A store of logs, and announcer of what is new in them.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Appends and announces; answers when the message is as durable as the channel's retention asks.
+    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published>;
+
+    /// At most `limit` messages after a cursor, the head, and whether the log still reaches back to the cursor.
+    ///
+    /// Continuity of a plain channel: the first message after the cursor names it as its predecessor, or the cursor is
+    /// the head. Of a keyed channel: the cursor is [`Offset::ZERO`], or lies between the channel's creation and its
+    /// head and not before the last collected message.
+    async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page>;
+
+    /// The messages from now on. Keeps order; may skip; ends rather than lose its latest message quietly.
+    async fn tail(&self, channel: &ChannelName) -> Result<Tail>;
+}
+
+/// How many announced messages wait for a feed to take them. When it is full, the tail ends; the feed then reads the
+/// log, which has them all.
+pub const TAIL_CAPACITY: usize = 256;
+
+/// The receiving end of a channel's announcements: a hint, never the truth.
+#[derive(Debug)]
+pub struct Tail(mpsc::Receiver<Arc<Message>>);
+
+/// The announcing end, held by a broker.
+#[derive(Debug)]
+pub struct TailSender(mpsc::Sender<Arc<Message>>);
+
+impl Tail {
+    /// A new tail and its sender.
+    pub fn new() -> (TailSender, Self) {
+        let (sender, receiver) = mpsc::channel(TAIL_CAPACITY);
+        (TailSender(sender), Self(receiver))
+    }
+
+    /// The next announcement; `None` once the tail has ended.
+    pub async fn next(&mut self) -> Option<Arc<Message>> {
+        self.0.recv().await
+    }
+}
+
+/// A tail that is over: drop its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended;
+
+impl TailSender {
+    /// Announces a message without waiting.
+    ///
+    /// # Errors
+    /// [`Ended`] when the reader is gone or too far behind: the sender must be dropped, which ends the tail.
+    pub fn send(&self, message: &Arc<Message>) -> std::result::Result<(), Ended> {
+        self.0.try_send(Arc::clone(message)).map_err(|_| Ended)
+    }
+
+    /// Whether nobody reads the tail any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Resolves when nobody reads the tail any more.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+}

@@ -1,0 +1,34 @@
+//! The core of Inkwire: every channel is a log, every subscriber is a cursor.
+//!
+//! The parts, in reading order:
+//!
+//! 1. [`name`]: what things are called; checked once, at the edge.
+//! 2. [`offset`]: where a message stands in its channel.
+//! 3. [`message`]: what a channel holds, and what is handed in to be published.
+//! 4. [`broker`]: the one seam to whatever stores the logs.
+//! 5. [`cursor`]: the rule that keeps replay and live in one order; a pure function.
+//! 6. [`ring`]: the newest messages of a channel, held once per node.
+//! 7. [`feed`]: one task per channel with local readers, filling the ring from the broker's tail.
+//! 8. [`hub`]: the door for everyone who publishes, reads or subscribes on this node.
+//! 9. [`subscription`]: a cursor that moves.
+//!
+//! Absent on purpose: HTTP, serialisation, storage, rooms.
+
+pub mod broker;
+pub mod cursor;
+pub mod feed;
+pub mod hub;
+pub mod message;
+pub mod name;
+pub mod offset;
+pub mod ring;
+pub mod subscription;
+#[cfg(feature = "suite")]
+pub mod suite;
+
+pub use broker::{Broker, Continuity, Error, Page, Published, Result, Tail, TailSender};
+pub use hub::{Hub, HubOptions};
+pub use message::{Draft, Fields, Keyed, Lifetime, Message, Producer, Retention, State};
+pub use name::{ChannelName, FieldName, Key, NameError, ProducerId, Version};
+pub use offset::Offset;
+pub use subscription::{Event, Start, Subscription, Wake};

@@ -1,0 +1,168 @@
+//! What things are called. Each type is checked once, where a name enters the program, and is cheap to
+//! clone afterwards. The rules are the wire's (`PROTOCOL.md`, "Names").
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a text is not a name: what was expected, in words for whoever sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(pub &'static str);
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks a text.
+            ///
+            /// # Errors
+            /// [`NameError`] with the rule that the text breaks.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+                let text = text.as_ref();
+                let check: fn(&str) -> Result<(), NameError> = $check;
+                check(text)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a channel: 1–200 of `[A-Za-z0-9_.:/-]`, not only dots. A leading `$` marks the server's own
+    /// channels, which clients may not name.
+    ///
+    /// ```
+    /// use inkwire_core::ChannelName;
+    /// assert!(ChannelName::new("board:lobby").is_ok());
+    /// assert!(ChannelName::new("..").is_err());
+    /// assert!(ChannelName::new("$room/lobby").unwrap().is_reserved());
+    /// ```
+    ChannelName, |text| {
+        let rest = text.strip_prefix('$').unwrap_or(text);
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:/-".contains(&b);
+        if rest.is_empty() || text.len() > 200 || !rest.bytes().all(allowed) || rest.bytes().all(|b| b == b'.') {
+            return Err(NameError("a channel name is 1 to 200 of A-Z a-z 0-9 _ . : / - and not only dots"));
+        }
+        Ok(())
+    }
+}
+
+impl ChannelName {
+    /// Whether this is one of the server's own channels.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
+name! {
+    /// The name of a field: 1–128 characters, not `offset`, not beginning with `@`.
+    FieldName, |text| {
+        if text.is_empty() || text.chars().count() > 128 {
+            return Err(NameError("a field name has 1 to 128 characters"));
+        }
+        if text == "offset" || text.starts_with('@') {
+            return Err(NameError("a field is not called \"offset\" and does not begin with @"));
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// What a message in a keyed channel is about: text of 1–256 bytes.
+    Key, |text| {
+        if text.is_empty() || text.len() > 256 {
+            return Err(NameError("a key is a text of 1 to 256 bytes"));
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// Which of two messages with one key wins: 1–64 of `[A-Za-z0-9._:-]`; the one that is higher as bytes.
+    Version, |text| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return Err(NameError("a version is 1 to 64 of A-Z a-z 0-9 . _ : -"));
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// Who publishes, for recognising a repeated publish: text of 1–128 characters.
+    ProducerId, |text| {
+        if text.is_empty() || text.chars().count() > 128 {
+            return Err(NameError("a producer id has 1 to 128 characters"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_names() {
+        let long = "a".repeat(200);
+        for good in ["a", "board:lobby", "$inbox/x", "a..b", "A_z.0:/-", long.as_str()] {
+            assert!(ChannelName::new(good).is_ok(), "{good}");
+        }
+        let longer = "a".repeat(201);
+        for bad in ["", "$", ".", "...", "$..", "a b", "é", "a\n", "a$", longer.as_str()] {
+            assert!(ChannelName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn field_names_count_characters_not_bytes() {
+        assert!(FieldName::new("é".repeat(128)).is_ok());
+        assert!(FieldName::new("é".repeat(129)).is_err());
+        for bad in ["", "offset", "@key"] {
+            assert!(FieldName::new(bad).is_err(), "{bad}");
+        }
+        assert!(FieldName::new("offsets").is_ok());
+    }
+
+    #[test]
+    fn keys_count_bytes_and_versions_compare_as_bytes() {
+        assert!(Key::new("é".repeat(128)).is_ok());
+        assert!(Key::new("é".repeat(129)).is_err());
+        assert!(Version::new("2").unwrap() > Version::new("10").unwrap());
+        assert!(Version::new("left").unwrap() > Version::new("00000000000000000009").unwrap());
+        assert!(Version::new("a b").is_err());
+    }
+}

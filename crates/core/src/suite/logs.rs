@@ -1,0 +1,177 @@
+//! Plain logs.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{UnderTest, body, channel, publish, read, texts};
+use crate::{
+    Continuity, Draft, Error, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published, Retention, State, Version,
+};
+
+/// Messages come back in the order published, each naming the one before it.
+pub async fn order_and_chain(broker: UnderTest) {
+    let channel = channel("order");
+    let mut expected = Offset::ZERO;
+    for n in 0..20 {
+        let offset = publish(&broker, &channel, n).await;
+        assert!(offset > expected, "offsets grow");
+        let page = read(&broker, &channel, expected, 10).await;
+        assert_eq!(page.messages.len(), 1);
+        assert_eq!((page.messages[0].offset, page.messages[0].prev), (offset, expected));
+        assert_eq!((page.head, page.continuity), (offset, Continuity::Proved));
+        expected = offset;
+    }
+    let all = read(&broker, &channel, Offset::ZERO, 100).await;
+    assert_eq!(texts(&all.messages), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// A channel nobody published to: empty, and it continues nothing but its own beginning.
+pub async fn unused_channel(broker: UnderTest) {
+    let channel = channel("unused");
+    let page = read(&broker, &channel, Offset::ZERO, 10).await;
+    assert_eq!((page.messages.len(), page.head, page.continuity), (0, Offset::ZERO, Continuity::Proved));
+    let page = read(&broker, &channel, Offset { ms: 5, seq: 0 }, 10).await;
+    assert_eq!((page.messages.len(), page.continuity), (0, Continuity::Broken));
+}
+
+/// Reading in pieces gives the same as reading at once; a limit of zero asks for the head and the proof alone.
+pub async fn pages(broker: UnderTest) {
+    let channel = channel("pages");
+    for n in 0..25 {
+        publish(&broker, &channel, n).await;
+    }
+    let (mut cursor, mut seen) = (Offset::ZERO, Vec::new());
+    let limit = NonZeroUsize::new(7).expect("seven is not zero").get();
+    for expected in [7, 7, 7, 4, 0] {
+        let page = read(&broker, &channel, cursor, limit).await;
+        assert_eq!((page.messages.len(), page.continuity), (expected, Continuity::Proved));
+        cursor = page.end(limit);
+        seen.extend(texts(&page.messages));
+    }
+    assert_eq!(seen, (0..25).map(|n| n.to_string()).collect::<Vec<_>>());
+    let page = read(&broker, &channel, Offset::ZERO, 0).await;
+    assert_eq!((page.messages.len(), page.head, page.continuity), (0, cursor, Continuity::Proved));
+}
+
+/// Only the offsets of this log, and its beginning, are continued by it.
+pub async fn offsets_of_others_prove_nothing(broker: UnderTest) {
+    let channel = channel("proof");
+    let mut offsets = Vec::new();
+    for n in 0..5 {
+        offsets.push(publish(&broker, &channel, n).await);
+    }
+    for offset in &offsets {
+        assert_eq!(read(&broker, &channel, *offset, 0).await.continuity, Continuity::Proved, "{offset}");
+    }
+    let head = offsets[4];
+    let strangers =
+        [Offset { ms: 1, seq: 1 }, Offset { seq: head.seq + 1, ..head }, Offset { ms: head.ms + 60_000, seq: 0 }];
+    for stranger in strangers {
+        assert_eq!(read(&broker, &channel, stranger, 10).await.continuity, Continuity::Broken, "{stranger}");
+    }
+}
+
+/// At least the maximum is kept and at most the slack more; an older cursor is not continued.
+pub async fn trims_within_the_slack(broker: UnderTest) {
+    let channel = channel("trim");
+    let retention = Retention { maximum: 10, ..Retention::PLAIN };
+    let mut offsets = Vec::new();
+    for n in 0..400 {
+        let draft = Draft::plain(body(n)).retained(retention);
+        offsets.push(broker.publish(&channel, draft).await.expect("the broker takes it").offset());
+        let kept = read(&broker, &channel, Offset::ZERO, 1000).await.messages.len();
+        assert!(kept > n.min(9) && kept <= 10 + Retention::SLACK, "{kept} kept after {}", n + 1);
+    }
+    assert_eq!(read(&broker, &channel, offsets[5], 10).await.continuity, Continuity::Broken);
+    assert_eq!(read(&broker, &channel, Offset::ZERO, 10).await.continuity, Continuity::Broken);
+    let page = read(&broker, &channel, offsets[390], 10).await;
+    assert_eq!((page.messages.len(), page.continuity), (9, Continuity::Proved));
+}
+
+/// A plain channel takes no keyed message, and a keyed channel no plain one.
+pub async fn one_kind_for_ever(broker: UnderTest) {
+    let (plain, keyed) = (channel("plain"), channel("keyed"));
+    let draft = Draft::keyed(
+        body(1),
+        Keyed {
+            key: Key::new("k").expect("a key"),
+            version: Version::new("1").expect("a version"),
+            state: State::Live,
+        },
+    );
+    publish(&broker, &plain, 1).await;
+    assert!(matches!(broker.publish(&plain, draft.clone()).await, Err(Error::Kind(_))));
+    assert!(matches!(broker.publish(&keyed, draft).await, Ok(Published::Appended(_))));
+    assert!(matches!(broker.publish(&keyed, Draft::plain(body(2))).await, Err(Error::Kind(_))));
+    assert_eq!(read(&broker, &plain, Offset::ZERO, 10).await.messages.len(), 1);
+    assert_eq!(read(&broker, &keyed, Offset::ZERO, 10).await.messages.len(), 1);
+}
+
+/// A channel that expires is forgotten when nothing renews it, and never uses an offset twice.
+pub async fn expiry(broker: UnderTest) {
+    let channel = channel("expiry");
+    let retention = Retention { lifetime: Lifetime::Expires(Duration::from_secs(2)), ..Retention::PLAIN };
+    let draft = |n: u32| Draft::plain(body(n)).retained(retention);
+    let first = broker.publish(&channel, draft(1)).await.expect("the broker takes it").offset();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let second = broker.publish(&channel, draft(2)).await.expect("the broker takes it").offset();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(texts(&read(&broker, &channel, Offset::ZERO, 10).await.messages), ["1", "2"], "it was renewed");
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let page = read(&broker, &channel, first, 10).await;
+    assert_eq!((page.messages.len(), page.continuity), (0, Continuity::Broken));
+    let third = broker.publish(&channel, draft(3)).await.expect("the broker takes it").offset();
+    assert!(third > second);
+    let page = read(&broker, &channel, second, 10).await;
+    assert_eq!((texts(&page.messages), page.continuity), (vec!["3".to_owned()], Continuity::Broken));
+}
+
+/// A repeated publish changes nothing and is answered with the offset it had.
+pub async fn producers(broker: UnderTest) {
+    let channel = channel("producers");
+    let draft = |id: &str, seq: u64, n: u32| {
+        Draft::plain(body(n)).by(Producer { id: ProducerId::new(id).expect("a producer id"), seq })
+    };
+    let first = broker.publish(&channel, draft("a", 1, 1)).await;
+    let Ok(Published::Appended(first)) = first else { panic!("expected an appended message, got {first:?}") };
+    assert_eq!(broker.publish(&channel, draft("a", 1, 1)).await, Ok(Published::Duplicate(first)));
+    let Ok(Published::Appended(other)) = broker.publish(&channel, draft("b", 1, 2)).await else {
+        panic!("another producer counts for itself")
+    };
+    let Ok(Published::Appended(third)) = broker.publish(&channel, draft("a", 7, 3)).await else {
+        panic!("gaps in the sequence are allowed")
+    };
+    assert!(first < other && other < third);
+    assert_eq!(broker.publish(&channel, draft("a", 7, 3)).await, Ok(Published::Duplicate(third)));
+    assert!(matches!(broker.publish(&channel, draft("a", 3, 9)).await, Ok(Published::Duplicate(_))));
+    assert_eq!(texts(&read(&broker, &channel, Offset::ZERO, 10).await.messages), ["1", "2", "3"]);
+}
+
+/// Many publishers at once: one order, no offset twice, no answered message missing, the chain unbroken.
+pub async fn concurrent_publishers(broker: UnderTest) {
+    let channel = channel("concurrent");
+    let mut tasks = tokio::task::JoinSet::new();
+    for publisher in 0..8 {
+        let (broker, channel) = (broker.clone(), channel.clone());
+        tasks.spawn(async move {
+            let mut answered = Vec::new();
+            for n in 0..50 {
+                answered.push(publish(&broker, &channel, format!("{publisher}.{n}")).await);
+                tokio::task::yield_now().await;
+            }
+            answered
+        });
+    }
+    let answered: Vec<Vec<Offset>> = tasks.join_all().await;
+    assert!(answered.iter().all(|own| own.is_sorted()), "each publisher's messages keep its order");
+    let answered: BTreeSet<Offset> = answered.into_iter().flatten().collect();
+    let page = read(&broker, &channel, Offset::ZERO, 1_000).await;
+    assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), Vec::from_iter(answered));
+    let mut prev = Offset::ZERO;
+    for message in &page.messages {
+        assert_eq!(message.prev, prev);
+        prev = message.offset;
+    }
+    assert_eq!(page.messages.len(), 400);
+}

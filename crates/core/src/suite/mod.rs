@@ -1,0 +1,74 @@
+//! The broker test suite: what every broker must do, in code. [`broker_suite!`](crate::broker_suite) makes one test of each case.
+//!
+//! - [`logs`]: order, chain, pages, trimming, continuity, expiry, producers, concurrency;
+//! - [`keyed`]: upserts, tombstones, state and changes;
+//! - [`tails`]: announcements;
+//! - [`readers`]: subscriptions on a broker whose tails and reads fail, made by [`faulty`].
+//!
+//! Breakages that were made on purpose, each of which fails at least one case: `prev` of every message set to zero;
+//! trimming one message too many; the keyed rule with `>=`; a tombstone collected without raising the floor; a tail that
+//! drops its newest message when full instead of ending; a cursor that takes any later message for the next one; a
+//! subscription that believes the ring after a reset; a feed that keeps its ring when its tail broke; the gap event left
+//! out; the head read before the tail is opened.
+
+pub mod faulty;
+pub mod keyed;
+pub mod logs;
+pub mod readers;
+pub mod tails;
+
+use std::sync::Arc;
+
+use crate::{Broker, ChannelName, Draft, Fields, Message, Offset, Page, Published};
+
+/// The broker under test.
+pub type UnderTest = Arc<dyn Broker>;
+
+/// Makes a test of every case. The argument is an expression that makes a fresh broker; `start_paused` says whether
+/// the broker lives in tokio's time.
+#[macro_export]
+macro_rules! broker_suite {
+    (start_paused = $paused:literal, $make:expr) => {
+        $crate::broker_suite!(@cases $paused, $make,
+            logs: [order_and_chain, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
+                   one_kind_for_ever, expiry, producers, concurrent_publishers],
+            keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
+                    evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, one_winner],
+            tails: [announces_in_order, ends_rather_than_lose, two_tails],
+            readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers]);
+    };
+    (@cases $paused:literal, $make:expr, $($area:ident: [$($case:ident),+]),+) => {
+        $(mod $area {
+            use super::*;
+            $(#[tokio::test(start_paused = $paused)]
+            async fn $case() {
+                $crate::suite::$area::$case($make).await;
+            })+
+        })+
+    };
+}
+
+/// A channel name that the program wrote down.
+fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).expect("channel names in the suite follow the rules")
+}
+
+/// A body that says which publish it came from.
+fn body(text: impl ToString) -> Fields {
+    Fields::of([("text", &text.to_string())])
+}
+
+async fn publish(broker: &UnderTest, channel: &ChannelName, text: impl ToString) -> Offset {
+    match broker.publish(channel, Draft::plain(body(text))).await {
+        Ok(Published::Appended(offset)) => offset,
+        other => panic!("expected an appended message, got {other:?}"),
+    }
+}
+
+async fn read(broker: &UnderTest, channel: &ChannelName, after: Offset, limit: usize) -> Page {
+    broker.read(channel, after, limit).await.expect("the broker can be read")
+}
+
+fn texts<'a>(messages: impl IntoIterator<Item = &'a Arc<Message>>) -> Vec<String> {
+    messages.into_iter().map(|message| message.fields.get("text").unwrap_or_default().to_owned()).collect()
+}

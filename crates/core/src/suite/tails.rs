@@ -1,0 +1,54 @@
+//! Announcements: a hint, but an orderly one.
+
+use super::{UnderTest, channel, publish, read, texts};
+use crate::Offset;
+use crate::broker::TAIL_CAPACITY;
+
+/// What is published after the tail was opened comes through it, in order, with its chain.
+pub async fn announces_in_order(broker: UnderTest) {
+    let channel = channel("announced");
+    let before = publish(&broker, &channel, "before").await;
+    let mut tail = broker.tail(&channel).await.expect("the channel can be followed");
+    let mut prev = before;
+    for n in 0..20 {
+        let offset = publish(&broker, &channel, n).await;
+        let message = tail.next().await.expect("the tail goes on");
+        assert_eq!((message.offset, message.prev), (offset, prev));
+        assert_eq!(texts([&message]), [n.to_string()]);
+        prev = offset;
+    }
+}
+
+/// A tail that nobody reads ends; it does not quietly lose what came last.
+pub async fn ends_rather_than_lose(broker: UnderTest) {
+    let channel = channel("full");
+    let mut tail = broker.tail(&channel).await.expect("the channel can be followed");
+    let total = TAIL_CAPACITY * 2;
+    for n in 0..total {
+        publish(&broker, &channel, n).await;
+    }
+    let head = read(&broker, &channel, Offset::ZERO, 0).await.head;
+    let (mut last, mut count) = (Offset::ZERO, 0);
+    while last < head {
+        let Some(message) = tail.next().await else { break };
+        assert!(message.offset > last, "the tail keeps order");
+        (last, count) = (message.offset, count + 1);
+    }
+    if last == head {
+        assert_eq!(count, total, "a tail that did not end has skipped nothing here");
+    }
+}
+
+/// Two tails of one channel hear the same; one of another channel hears nothing of it.
+pub async fn two_tails(broker: UnderTest) {
+    let (here, elsewhere) = (channel("here"), channel("elsewhere"));
+    let mut one = broker.tail(&here).await.expect("the channel can be followed");
+    let mut two = broker.tail(&here).await.expect("the channel can be followed");
+    let mut other = broker.tail(&elsewhere).await.expect("the channel can be followed");
+    publish(&broker, &here, 1).await;
+    publish(&broker, &elsewhere, 2).await;
+    for (tail, expected) in [(&mut one, "1"), (&mut two, "1"), (&mut other, "2")] {
+        let message = tail.next().await.expect("the tail goes on");
+        assert_eq!(texts([&message]), [expected]);
+    }
+}
