@@ -1,1 +1,20 @@
-//! x
+//! The wire: what is said between the server and everybody else, as types. `PROTOCOL.md` is the text of the contract;
+//! the files in `fixtures/` are its examples, decoded and encoded by these types and by the TypeScript client.
+//!
+//! The parts, in reading order: [`id`], who and where; [`access`], tokens and who gets one; [`event`], what an event
+//! stream says; [`room`], the answers about rooms; [`ice`], how peers find a way to each other; [`problem`], how a
+//! request fails.
+
+pub mod access;
+pub mod event;
+pub mod ice;
+pub mod id;
+pub mod problem;
+pub mod room;
+
+pub use access::{AccessReply, AccessRequest, Action, Grant, User, Username};
+pub use event::{Event, Relayed};
+pub use ice::{IceServer, IceServers};
+pub use id::{InvalidId, PeerId, RelayName, RoomId};
+pub use problem::{Code, Problem};
+pub use room::Room;

@@ -1,0 +1,15 @@
+//! Answers about rooms.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::User;
+use crate::id::RoomId;
+
+/// The answer to joining a room (the others in it) and to asking who is in one (everybody).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Which room.
+    pub room: RoomId,
+    /// Who is in it, in the order of joining.
+    pub peers: Vec<User>,
+}
