@@ -106,7 +106,12 @@ impl Hub {
     }
 
     /// Reads the log for a subscription, in its turn.
-    pub(crate) async fn read_in_turn(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
+    pub(crate) async fn read_in_turn(
+        &self,
+        channel: &ChannelName,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Page> {
         let _turn = self.0.reads.acquire().await;
         self.read(channel, after, limit).await
     }

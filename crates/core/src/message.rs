@@ -19,7 +19,10 @@ impl Fields {
         if fields.is_empty() {
             return Err(NameError("a message has at least one field"));
         }
-        let twice = fields.iter().enumerate().any(|(at, (name, _))| fields.iter().take(at).any(|(other, _)| other == name));
+        let twice = fields
+            .iter()
+            .enumerate()
+            .any(|(at, (name, _))| fields.iter().take(at).any(|(other, _)| other == name));
         if twice { Err(NameError("a field stands twice")) } else { Ok(Self(fields)) }
     }
 
@@ -86,7 +89,8 @@ pub struct Message {
 impl Message {
     /// Roughly the bytes this message holds in memory.
     pub fn weight(&self) -> usize {
-        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.key.as_str().len() + keyed.version.as_str().len());
+        let keyed =
+            self.keyed.as_ref().map_or(0, |keyed| keyed.key.as_str().len() + keyed.version.as_str().len());
         size_of::<Self>() + self.fields.weight() + keyed
     }
 }

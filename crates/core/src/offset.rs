@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn reads_one_spelling_only() {
-        for bad in ["", "-", "1", "1-", "-1", "+1-0", "1-0-0", "01-0", "1-00", "1 -0", "18446744073709551616-0"] {
+        for bad in
+            ["", "-", "1", "1-", "-1", "+1-0", "1-0-0", "01-0", "1-00", "1 -0", "18446744073709551616-0"]
+        {
             assert!(bad.parse::<Offset>().is_err(), "{bad}");
         }
         let max = Offset { ms: u64::MAX, seq: u64::MAX };

@@ -67,7 +67,9 @@ impl Ring {
         self.head = message.offset;
         self.bytes += message.weight();
         self.messages.push_back(message);
-        while self.messages.len() > MAXIMUM_MESSAGES || (self.bytes > MAXIMUM_BYTES && self.messages.len() > 1) {
+        while self.messages.len() > MAXIMUM_MESSAGES
+            || (self.bytes > MAXIMUM_BYTES && self.messages.len() > 1)
+        {
             let dropped = self.messages.pop_front().map_or(0, |oldest| oldest.weight());
             self.bytes -= dropped;
         }

@@ -180,6 +180,17 @@ impl Subscription {
         }
     }
 
+    /// What the log holds beyond the cursor, whether it has been announced yet or not. For a reader that knows, from
+    /// elsewhere, that there must be something. Safe to cancel.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn catch_up(&mut self) -> Result<Option<Event>, Error> {
+        let Some(feed) = &self.feed else { return Ok(None) };
+        let glance = feed.glance(self.cursor, 0);
+        self.ask_log(glance.epoch, glance.head).await
+    }
+
     fn look(&mut self) -> Look {
         let Some(feed) = &self.feed else { return Look::Wait };
         let glance = feed.glance(self.cursor, BATCH);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkwire_core::{
-    Continuity, Draft, Error, Key, Lifetime, Message, Offset, Page, Producer, ProducerId, Published, Result, Retention,
-    State,
+    Continuity, Draft, Error, Key, Lifetime, Message, Offset, Page, Producer, ProducerId, Published, Result,
+    Retention, State,
 };
 use tokio::time::Instant;
 
@@ -77,7 +77,12 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Kind`] for a keyed draft in a plain log, or the reverse.
-    pub fn append(&mut self, draft: Draft, floor: Offset, now: Now) -> Result<(Published, Option<Arc<Message>>)> {
+    pub fn append(
+        &mut self,
+        draft: Draft,
+        floor: Offset,
+        now: Now,
+    ) -> Result<(Published, Option<Arc<Message>>)> {
         let unused = self.head == Offset::ZERO;
         if !unused && self.keyed.is_some() != draft.keyed.is_some() {
             return Err(Error::Kind(if self.keyed.is_some() { "keyed" } else { "plain" }));
@@ -103,7 +108,8 @@ impl Log {
 
     /// See [`Broker::read`](inkwire_core::Broker::read).
     pub fn read(&self, after: Offset, limit: usize) -> Page {
-        let mut following = self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, message)| message);
+        let mut following =
+            self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, message)| message);
         let continuity = self.continuity(after, following.clone().next());
         let messages = following.by_ref().take(limit).cloned().collect();
         Page { messages, head: self.head, continuity }
@@ -112,7 +118,8 @@ impl Log {
     fn continuity(&self, after: Offset, next: Option<&Arc<Message>>) -> Continuity {
         let proved = match (&self.keyed, next) {
             (Some(index), _) => {
-                after == Offset::ZERO || (after >= index.created && after >= index.floor && after <= self.head)
+                after == Offset::ZERO
+                    || (after >= index.created && after >= index.floor && after <= self.head)
             }
             (None, Some(next)) => next.prev == after,
             (None, None) => after == self.head,

@@ -64,7 +64,8 @@ macro_rules! id {
 
 /// First path segments that are routes of the server, and so no rooms.
 const ROUTES: &[&str] = &[
-    "access", "connect", "relay", "rooms", "ice", "static", "ws", "channels", "healthz", "readyz", "metrics", "doctor",
+    "access", "connect", "relay", "rooms", "ice", "static", "ws", "channels", "healthz", "readyz", "metrics",
+    "doctor",
 ];
 
 /// Event names that only the server says.

@@ -11,7 +11,8 @@ fn signalling_events_survive_the_way_in_and_out() {
     assert!(fixtures.len() > 10);
     for fixture in fixtures {
         let (name, data) = (fixture["event"].as_str().unwrap(), &fixture["data"]);
-        let event = Event::decode(name, &data.to_string()).unwrap_or_else(|error| panic!("{fixture}: {error}"));
+        let event =
+            Event::decode(name, &data.to_string()).unwrap_or_else(|error| panic!("{fixture}: {error}"));
         assert_eq!(event.name(), name);
         assert_eq!(&serde_json::from_str::<Value>(&event.data()).unwrap(), data);
         assert!(!event.data().contains('\n'));

@@ -1,1 +1,36 @@
-//! x
+//! Inkwire, the server as a library.
+//!
+//! ```no_run
+//! # async fn run() -> std::io::Result<()> {
+//! use std::sync::Arc;
+//! use inkwire::{Options, Server, TokenSecret};
+//!
+//! let secret = TokenSecret::new("at least thirty-two bytes of secret").expect("long enough");
+//! let server = Server::new(Arc::new(inkwire_embedded::Memory::default()), Options::new(secret));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
+//! server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
+//! # }
+//! ```
+//!
+//! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
+//! `listener`, connections; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
+//! `limits`, `canary`, `ice`, what the doors need.
+
+mod app;
+mod canary;
+mod drain;
+mod http;
+mod ice;
+mod limits;
+mod listener;
+mod metrics;
+pub mod options;
+pub mod page;
+mod peers;
+pub mod server;
+pub mod tokens;
+
+pub use options::{Anonymous, Ice, Options, Origins, Rate};
+pub use page::Page;
+pub use server::Server;
+pub use tokens::{TokenSecret, Tokens};

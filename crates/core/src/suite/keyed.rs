@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{UnderTest, body, channel, read, texts};
-use crate::{ChannelName, Continuity, Draft, Key, Keyed, Lifetime, Offset, Published, Retention, State, Version};
+use crate::{
+    ChannelName, Continuity, Draft, Key, Keyed, Lifetime, Offset, Published, Retention, State, Version,
+};
 
 /// A draft for a key.
 pub(super) fn draft(key: &str, version: &str, state: State) -> Draft {
@@ -26,11 +28,19 @@ async fn all(broker: &UnderTest, channel: &ChannelName) -> Vec<String> {
 /// The higher version wins, whatever the order; what does not win is told so and changes nothing.
 pub async fn the_higher_version_wins(broker: UnderTest) {
     let channel = channel("versions");
-    let Published::Appended(first) = put(&broker, &channel, "a", "2").await else { panic!("the first is appended") };
+    let Published::Appended(first) = put(&broker, &channel, "a", "2").await else {
+        panic!("the first is appended")
+    };
     assert_eq!(put(&broker, &channel, "a", "2").await, Published::Duplicate(first));
-    assert_eq!(put(&broker, &channel, "a", "10").await, Published::Superseded(first), "versions compare as bytes");
+    assert_eq!(
+        put(&broker, &channel, "a", "10").await,
+        Published::Superseded(first),
+        "versions compare as bytes"
+    );
     assert_eq!(put(&broker, &channel, "a", "1").await, Published::Superseded(first));
-    let Published::Appended(second) = put(&broker, &channel, "a", "20").await else { panic!("a higher one wins") };
+    let Published::Appended(second) = put(&broker, &channel, "a", "20").await else {
+        panic!("a higher one wins")
+    };
     assert!(second > first);
     assert_eq!(put(&broker, &channel, "a", "2").await, Published::Superseded(second));
     assert_eq!(all(&broker, &channel).await, ["a=20"]);
@@ -48,7 +58,10 @@ pub async fn state_and_changes(broker: UnderTest) {
     }
     assert_eq!(all(&broker, &channel).await, ["b=1", "c=1", "d=1", "a=3"]);
     let page = read(&broker, &channel, then, 10).await;
-    assert_eq!((texts(&page.messages), page.continuity), (vec!["d=1".into(), "a=3".into()], Continuity::Proved));
+    assert_eq!(
+        (texts(&page.messages), page.continuity),
+        (vec!["d=1".into(), "a=3".into()], Continuity::Proved)
+    );
     let level = read(&broker, &channel, page.head, 10).await;
     assert_eq!((level.messages.len(), level.continuity), (0, Continuity::Proved));
 }
@@ -58,7 +71,8 @@ pub async fn tombstones(broker: UnderTest) {
     let channel = channel("tombstones");
     put(&broker, &channel, "a", "1").await;
     put(&broker, &channel, "b", "1").await;
-    let deleted = broker.publish(&channel, draft("a", "2", State::Tombstone)).await.expect("the broker takes it");
+    let deleted =
+        broker.publish(&channel, draft("a", "2", State::Tombstone)).await.expect("the broker takes it");
     assert_eq!(put(&broker, &channel, "a", "1").await, Published::Superseded(deleted.offset()));
     let page = read(&broker, &channel, Offset::ZERO, 10).await;
     assert_eq!(texts(&page.messages), ["b=1", "a=2"]);
@@ -83,7 +97,11 @@ pub async fn collected_tombstones_break_older_cursors(broker: UnderTest) {
     assert_eq!(read(&broker, &channel, before, 10).await.continuity, Continuity::Broken);
     assert_eq!(read(&broker, &channel, deleted, 10).await.continuity, Continuity::Proved);
     assert_eq!(read(&broker, &channel, after.offset(), 10).await.continuity, Continuity::Proved);
-    assert_eq!(read(&broker, &channel, Offset::ZERO, 10).await.continuity, Continuity::Proved, "the state is whole");
+    assert_eq!(
+        read(&broker, &channel, Offset::ZERO, 10).await.continuity,
+        Continuity::Proved,
+        "the state is whole"
+    );
 }
 
 /// Over the maximum the oldest keys go, and older cursors are told.
@@ -104,9 +122,11 @@ pub async fn evicted_keys_break_older_cursors(broker: UnderTest) {
 pub async fn cursors_of_an_earlier_life_are_broken(broker: UnderTest) {
     let channel = channel("lives");
     let brief = Retention { lifetime: Lifetime::Expires(Duration::from_secs(1)), ..Retention::KEYED };
-    let old = broker.publish(&channel, draft("a", "1", State::Live).retained(brief)).await.expect("taken").offset();
+    let old =
+        broker.publish(&channel, draft("a", "1", State::Live).retained(brief)).await.expect("taken").offset();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let new = broker.publish(&channel, draft("b", "1", State::Live).retained(brief)).await.expect("taken").offset();
+    let new =
+        broker.publish(&channel, draft("b", "1", State::Live).retained(brief)).await.expect("taken").offset();
     assert_eq!(read(&broker, &channel, old, 10).await.continuity, Continuity::Broken);
     assert_eq!(read(&broker, &channel, new, 10).await.continuity, Continuity::Proved);
     let future = Offset { ms: new.ms + 60_000, seq: 0 };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{UnderTest, body, channel, publish, read, texts};
 use crate::{
-    Continuity, Draft, Error, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published, Retention, State, Version,
+    Continuity, Draft, Error, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published, Retention,
+    State, Version,
 };
 
 /// Messages come back in the order published, each naming the one before it.
@@ -65,8 +66,11 @@ pub async fn offsets_of_others_prove_nothing(broker: UnderTest) {
         assert_eq!(read(&broker, &channel, *offset, 0).await.continuity, Continuity::Proved, "{offset}");
     }
     let head = offsets[4];
-    let strangers =
-        [Offset { ms: 1, seq: 1 }, Offset { seq: head.seq + 1, ..head }, Offset { ms: head.ms + 60_000, seq: 0 }];
+    let strangers = [
+        Offset { ms: 1, seq: 1 },
+        Offset { seq: head.seq + 1, ..head },
+        Offset { ms: head.ms + 60_000, seq: 0 },
+    ];
     for stranger in strangers {
         assert_eq!(read(&broker, &channel, stranger, 10).await.continuity, Continuity::Broken, "{stranger}");
     }
@@ -117,7 +121,11 @@ pub async fn expiry(broker: UnderTest) {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let second = broker.publish(&channel, draft(2)).await.expect("the broker takes it").offset();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert_eq!(texts(&read(&broker, &channel, Offset::ZERO, 10).await.messages), ["1", "2"], "it was renewed");
+    assert_eq!(
+        texts(&read(&broker, &channel, Offset::ZERO, 10).await.messages),
+        ["1", "2"],
+        "it was renewed"
+    );
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let page = read(&broker, &channel, first, 10).await;
     assert_eq!((page.messages.len(), page.continuity), (0, Continuity::Broken));
@@ -167,7 +175,10 @@ pub async fn concurrent_publishers(broker: UnderTest) {
     assert!(answered.iter().all(|own| own.is_sorted()), "each publisher's messages keep its order");
     let answered: BTreeSet<Offset> = answered.into_iter().flatten().collect();
     let page = read(&broker, &channel, Offset::ZERO, 1_000).await;
-    assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), Vec::from_iter(answered));
+    assert_eq!(
+        page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(),
+        Vec::from_iter(answered)
+    );
     let mut prev = Offset::ZERO;
     for message in &page.messages {
         assert_eq!(message.prev, prev);

@@ -13,7 +13,8 @@ use tokio::time::{sleep, timeout};
 use super::faulty::Faulty;
 use super::{UnderTest, body, channel, keyed, publish, read};
 use crate::{
-    ChannelName, Draft, Event, Hub, HubOptions, Lifetime, Message, Offset, Retention, Start, State, Subscription, Wake,
+    ChannelName, Draft, Event, Hub, HubOptions, Lifetime, Message, Offset, Retention, Start, State,
+    Subscription, Wake,
 };
 
 /// A reader that has not arrived by then never will.
@@ -144,7 +145,13 @@ async fn subscribe(hub: &Hub, channel: &ChannelName, start: Start) -> Subscripti
     }
 }
 
-async fn follow(habit: Habit, hub: Hub, channel: ChannelName, last: Last, seed: u64) -> (Habit, Vec<Arc<Message>>) {
+async fn follow(
+    habit: Habit,
+    hub: Hub,
+    channel: ChannelName,
+    last: Last,
+    seed: u64,
+) -> (Habit, Vec<Arc<Message>>) {
     let mut dice = StdRng::seed_from_u64(seed ^ 0x5eed);
     if let Habit::Late = habit {
         sleep(Duration::from_millis(200)).await;
@@ -179,7 +186,8 @@ async fn follow(habit: Habit, hub: Hub, channel: ChannelName, last: Last, seed: 
 pub async fn a_gap_is_told(broker: UnderTest) {
     let channel = channel("gap");
     let hub = hub(broker.clone());
-    let (mut reader, started) = hub.subscribe(&channel, Start::New, Arc::default()).await.expect("subscribed");
+    let (mut reader, started) =
+        hub.subscribe(&channel, Start::New, Arc::default()).await.expect("subscribed");
     assert_eq!(started.cursor, Offset::ZERO);
     let few = Retention { maximum: 50, ..Retention::PLAIN };
     let first = broker.publish(&channel, Draft::plain(body(0)).retained(few)).await.expect("taken").offset();
@@ -215,7 +223,8 @@ pub async fn a_wiped_log_is_told(broker: UnderTest) {
     let hub = hub(broker.clone());
     let brief = Retention { lifetime: Lifetime::Expires(Duration::from_secs(3)), ..Retention::PLAIN };
     let last = broker.publish(&channel, Draft::plain(body(1)).retained(brief)).await.expect("taken").offset();
-    let (mut reader, started) = hub.subscribe(&channel, Start::After(last), Arc::default()).await.expect("subscribed");
+    let (mut reader, started) =
+        hub.subscribe(&channel, Start::After(last), Arc::default()).await.expect("subscribed");
     assert!(!started.gap);
     let event = timeout(PATIENCE, reader.next()).await.expect("the reader is told");
     assert_eq!(event, Event::Gap { after: last, oldest: Offset::ZERO });

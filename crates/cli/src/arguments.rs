@@ -1,0 +1,153 @@
+//! Exactly what was typed, or stands in the environment: every option of `serve` is also `INKWIRE_<OPTION>`, from the
+//! environment or from `.env`. What the program needs is made of it in [`crate::serve`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A real-time server: people draw together, applications publish and subscribe.
+#[derive(Debug, Parser)]
+#[command(name = "inkwire", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Serve(ServeArguments),
+}
+
+/// Starts the server.
+///
+/// Every option may also stand in the environment, or in a file .env, as INKWIRE_<OPTION>. The port is also read from
+/// PORT, and the secret that signs tokens from TOKEN_SECRET (at least 32 bytes; without one, the node makes its own
+/// and keeps it in its data directory).
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  inkwire serve                                    the board on http://localhost:8081
+  inkwire serve --bind 0.0.0.0 --port 80           for everybody who can reach this machine
+  inkwire serve --ephemeral                        keep nothing on disk
+  inkwire serve --stun stun:stun.example.org:3478 \\
+                --turn turn:turn.example.org:3478 --turn-secret \"$SECRET\"
+  TOKEN_SECRET=$(openssl rand -hex 32) inkwire serve --no-anonymous")]
+pub(crate) struct ServeArguments {
+    /// The address to listen on
+    #[arg(long, env = "INKWIRE_BIND", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+
+    /// The port to listen on; 0 takes a free one [default: 8081, or PORT]
+    #[arg(long, env = "INKWIRE_PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Where the node keeps what must outlive it
+    #[arg(long, env = "INKWIRE_DATA_DIR", default_value = "inkwire-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Keep nothing on disk; tokens and rooms end with the process
+    #[arg(long, env = "INKWIRE_EPHEMERAL")]
+    pub(crate) ephemeral: bool,
+
+    /// Give no tokens to anybody (POST /access answers 403); the application makes them
+    #[arg(long, env = "INKWIRE_NO_ANONYMOUS")]
+    pub(crate) no_anonymous: bool,
+
+    /// A web origin that may call, besides the server's own page; repeat or separate by commas [default: all]
+    #[arg(long, env = "INKWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
+    pub(crate) allow_origin: Vec<String>,
+
+    /// How long a dropped event stream can be resumed before its peer leaves
+    #[arg(long, env = "INKWIRE_GRACE", default_value = "5", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) grace: Duration,
+
+    /// Over how long open streams are closed when the server is told to stop
+    #[arg(long, env = "INKWIRE_DRAIN", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) drain: Duration,
+
+    /// How many events a peer may relay in a second, and at once
+    #[arg(long, env = "INKWIRE_RELAY_LIMIT", default_value = "200:500", value_name = "RATE:BURST", value_parser = rate)]
+    pub(crate) relay_limit: (u32, u32),
+
+    /// How many rooms a peer may join in a second, and at once
+    #[arg(long, env = "INKWIRE_JOIN_LIMIT", default_value = "10:20", value_name = "RATE:BURST", value_parser = rate)]
+    pub(crate) join_limit: (u32, u32),
+
+    /// A STUN server for the peers, as stun:HOST:PORT; repeat or separate by commas
+    #[arg(long, env = "INKWIRE_STUN", value_name = "URL", value_delimiter = ',')]
+    pub(crate) stun: Vec<String>,
+
+    /// A TURN server for the peers, as turn:HOST:PORT; repeat or separate by commas
+    #[arg(long, env = "INKWIRE_TURN", value_name = "URL", value_delimiter = ',', requires = "turn_secret")]
+    pub(crate) turn: Vec<String>,
+
+    /// The secret shared with the TURN server (coturn: static-auth-secret)
+    #[arg(long, env = "INKWIRE_TURN_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) turn_secret: Option<String>,
+
+    /// What to log: a level, or a filter as of the tracing crate
+    #[arg(long, env = "INKWIRE_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+
+    /// How to log
+    #[arg(long, env = "INKWIRE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For programs, one object a line
+    Json,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, such as 5 or 0.5")?;
+    if !(0.0..=86_400.0).contains(&seconds) {
+        return Err("expected 0 to 86400 seconds".into());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn rate(text: &str) -> Result<(u32, u32), String> {
+    let positive = |part: &str| part.parse().ok().filter(|number| *number > 0);
+    let parts = text.split_once(':').and_then(|(rate, burst)| positive(rate).zip(positive(burst)));
+    parts.ok_or_else(|| "expected RATE:BURST, two whole numbers above zero, such as 200:500".into())
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let rest = text.split_once("://").map(|(_, rest)| rest);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(['/', ' ']) => Ok(text.to_owned()),
+        _ => Err("expected an origin as browsers send it, such as https://example.org (no path)".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(
+            seconds("-1").is_err()
+                && seconds("NaN").is_err()
+                && seconds("1e9").is_err()
+                && seconds("x").is_err()
+        );
+        assert_eq!(rate("200:500"), Ok((200, 500)));
+        assert!(rate("200").is_err() && rate("0:5").is_err() && rate("1:-1").is_err());
+        assert!(origin("https://example.org:8443").is_ok());
+        assert!(origin("example.org").is_err() && origin("https://example.org/").is_err());
+    }
+}

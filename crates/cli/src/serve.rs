@@ -1,0 +1,89 @@
+//! `inkwire serve`: from arguments to a running server.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use inkwire::{Anonymous, Ice, Options, Origins, Rate, Server, TokenSecret};
+use inkwire_embedded::Memory;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::arguments::ServeArguments;
+use crate::{board, data, logging, signals};
+
+/// The port unless another is given.
+const PORT: u16 = 8081;
+
+/// Serves until told to stop.
+pub(crate) fn run(arguments: ServeArguments, environment: dotenvy::Result<PathBuf>) -> Result<()> {
+    logging::start(&arguments.log, arguments.log_format)?;
+    if let Err(error) = environment
+        && !error.not_found()
+    {
+        warn!(%error, "the file .env cannot be read whole");
+    }
+    let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
+    let options = options(arguments)?;
+    // One descriptor a connection: the limit that shells set by default is for other programs.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(serve(address, options))
+}
+
+async fn serve(address: SocketAddr, options: Options) -> Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} (is something else there? another port: --port, or PORT)")
+    })?;
+    announce(listener.local_addr()?);
+    let server = Server::new(Arc::new(Memory::default()), options).page(board::page());
+    server.serve(listener, signals::stop()).await.context("the server failed")
+}
+
+/// The line that a person clicks on, and that programs wait for.
+fn announce(address: SocketAddr) {
+    let host = match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    // A closed standard output is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "Inkwire is serving on http://{host}:{}", address.port());
+}
+
+fn port(given: Option<u16>) -> Result<u16> {
+    match (given, std::env::var("PORT")) {
+        (Some(port), _) => Ok(port),
+        (None, Ok(text)) if !text.is_empty() => {
+            text.parse().with_context(|| format!("PORT is {text:?}, which is not a port (0 to 65535)"))
+        }
+        _ => Ok(PORT),
+    }
+}
+
+fn options(arguments: ServeArguments) -> Result<Options> {
+    let secret = match std::env::var("TOKEN_SECRET") {
+        Ok(secret) if !secret.is_empty() => TokenSecret::new(secret)?,
+        _ if arguments.ephemeral => data::fresh_secret(),
+        _ => data::secret(&arguments.data_dir)?,
+    };
+    let (relays, joins) = (arguments.relay_limit, arguments.join_limit);
+    Ok(Options {
+        anonymous: if arguments.no_anonymous { Anonymous::Refused } else { Anonymous::Allowed },
+        origins: if arguments.allow_origin.is_empty() {
+            Origins::Any
+        } else {
+            Origins::Only(arguments.allow_origin)
+        },
+        grace: arguments.grace,
+        drain: arguments.drain,
+        relays: Rate::new(relays.0, relays.1),
+        joins: Rate::new(joins.0, joins.1),
+        ice: Ice { stun: arguments.stun, turn: arguments.turn, turn_secret: arguments.turn_secret },
+        ..Options::new(secret)
+    })
+}

@@ -1,0 +1,90 @@
+//! Readiness that cannot lie: the node publishes to itself through the broker, and is ready while it hears itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use inkwire_core::{ChannelName, Draft, Event, Fields, Hub, Lifetime, Retention, Start};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::warn;
+
+/// How often the node publishes to itself.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How old the last message heard may be. Several intervals: one slow moment of a broker is no outage.
+const FRESH: Duration = Duration::from_secs(4);
+/// How long one publish may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the canary keeps: only the newest counts.
+const RETENTION: Retention = Retention {
+    maximum: 10,
+    tombstones: Duration::ZERO,
+    lifetime: Lifetime::Expires(Duration::from_secs(60)),
+};
+
+/// When the node last heard itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Canary(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    at: Option<Instant>,
+    trouble: Option<String>,
+}
+
+impl Canary {
+    /// Why the node is not ready; `None` if it is.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = heard.at.map(|at| at.elapsed());
+        if age.is_some_and(|age| age <= FRESH) {
+            return None;
+        }
+        let age = age.map_or("never".to_owned(), |age| format!("{} s ago", age.as_secs()));
+        let trouble = heard.trouble.as_deref().unwrap_or("no answer");
+        Some(format!("the node last heard its own message through the broker: {age} ({trouble})"))
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sings and listens for ever.
+    pub(crate) async fn sing(self, hub: Hub, node: Box<str>) {
+        let channel =
+            ChannelName::new(format!("$canary/{node}")).expect("a node's name is part of a channel name");
+        tokio::join!(self.publish(&hub, &channel), self.listen(&hub, &channel));
+    }
+
+    async fn publish(&self, hub: &Hub, channel: &ChannelName) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for beat in 0_u64.. {
+            ticks.tick().await;
+            let draft = Draft::plain(Fields::of([("beat", &beat.to_string())])).retained(RETENTION);
+            let trouble = match timeout(PATIENCE, hub.publish(channel, draft)).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the broker does not answer".to_owned()),
+            };
+            if let Some(trouble) = &trouble {
+                warn!(trouble, "the node cannot publish to itself");
+            }
+            self.note(|heard| heard.trouble = trouble);
+        }
+    }
+
+    async fn listen(&self, hub: &Hub, channel: &ChannelName) {
+        let mut ticks = interval(INTERVAL);
+        loop {
+            ticks.tick().await;
+            let Ok((mut subscription, _)) = hub.subscribe(channel, Start::New, Arc::default()).await else {
+                continue;
+            };
+            loop {
+                if let Event::Messages(_) = subscription.next().await {
+                    self.note(|heard| heard.at = Some(Instant::now()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Request bodies: JSON, of a bounded size, within a bounded time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use inkwire_protocol::Code;
+
+use super::failure::Failure;
+
+/// By when a body must have arrived.
+const ARRIVAL: Duration = Duration::from_secs(20);
+
+/// The body of a request as text, which must be JSON by its own account.
+pub(crate) async fn json_text(request: Request, limit: usize) -> Result<String, Failure> {
+    check_type(request.headers())?;
+    let bytes = read(request.into_body(), limit).await?;
+    String::from_utf8(bytes.into()).map_err(|_| Failure::invalid("the body is not UTF-8"))
+}
+
+/// A body without a type is taken for JSON; one of another type is refused.
+fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let is_json =
+        essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json");
+    if is_json {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::UnsupportedMediaType,
+        "send JSON, with the header: Content-Type: application/json",
+    ))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(ARRIVAL, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Failure::new(Code::TooLarge, format!("the body is larger than {limit} bytes")))
+        }
+        Ok(Err(_)) => Err(Failure::invalid("the body did not arrive whole")),
+        Err(_) => Err(Failure::invalid(format!("the body did not arrive within {} s", ARRIVAL.as_secs()))),
+    }
+}

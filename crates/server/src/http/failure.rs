@@ -1,0 +1,80 @@
+//! How a request fails: as a problem document (RFC 9457) with a stable code.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use inkwire_protocol::{Code, InvalidId, Problem};
+use metrics::counter;
+
+use crate::limits::TooMany;
+use crate::peers::signalling::Refusal;
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    problem: Problem,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { problem: Problem::new(code, detail), retry_after: None }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Code::Invalid, detail)
+    }
+
+    /// Not now; worth trying again after `wait`.
+    pub(crate) fn unavailable(detail: impl Into<String>, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..Self::new(Code::Unavailable, detail) }
+    }
+
+    pub(crate) fn with_reasons(mut self, reasons: Vec<String>) -> Self {
+        self.problem.reasons = reasons;
+        self
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, rounded up: coming back too early would be refused again.
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        response
+    }
+}
+
+impl From<InvalidId> for Failure {
+    fn from(error: InvalidId) -> Self {
+        Self::invalid(error.0)
+    }
+}
+
+impl From<TooMany> for Failure {
+    fn from(TooMany(wait): TooMany) -> Self {
+        counter!("inkwire_rate_limited_total").increment(1);
+        Self { retry_after: Some(wait), ..Self::new(Code::RateLimited, "too many of these by this peer") }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NoStream | Refusal::TooManyRooms => Self::new(Code::Conflict, detail),
+            Refusal::NoPeer => Self::new(Code::NotFound, detail),
+            Refusal::NoSharedRoom => Self::new(Code::Forbidden, detail),
+            Refusal::Broker(_) => Self::unavailable(detail, Duration::from_secs(1)),
+        }
+    }
+}

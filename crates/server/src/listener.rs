@@ -1,0 +1,146 @@
+//! Connections: accepting them, and not waiting for ever for those who say nothing.
+//!
+//! Bounds: the first request must have arrived [`FIRST_REQUEST`] after the connection; each later head within
+//! [`HEAD`]; bodies have a bound of their own where they are read. A peer whose machine has vanished is noticed after
+//! [`UNANSWERED`].
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use metrics::counter;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use crate::metrics::Counted;
+
+/// By when a connection must have brought its first request, whatever it spoke until then.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// By when the head of each later request must have arrived, the pause before it included.
+const HEAD: Duration = Duration::from_secs(75);
+/// How long what was sent may stay unanswered by the other machine. Above the heartbeat, below what a person
+/// would take for a ghost.
+const UNANSWERED: Duration = Duration::from_secs(30);
+/// How much hyper may hold for a connection in each direction; also the largest head of a request.
+const BUFFER: usize = 32 << 10;
+/// The pause after `accept` failed, as it does when file descriptors run out: time for some to come back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long connections may take to end once the server closes.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Accepts connections until `closing`, then lets the open ones finish their requests.
+pub(crate) async fn accept(listener: TcpListener, router: Router, closing: CancellationToken) {
+    let connections = TaskTracker::new();
+    let builder = Arc::new(builder());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closing.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let serving = serve(stream, Arc::clone(&builder), router.clone(), closing.clone());
+                connections.spawn(serving);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                debug!(%error, "a connection ended before it began")
+            }
+            Err(error) => {
+                counter!("inkwire_accept_failures_total").increment(1);
+                warn!(%error, "cannot accept connections; pausing");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    let _ = tokio::time::timeout(CLOSING, connections.wait()).await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(UNANSWERED / 2)
+        .keep_alive_timeout(UNANSWERED / 2)
+        .max_concurrent_streams(256)
+        .max_send_buf_size(BUFFER);
+    builder
+}
+
+/// Whether the error concerns only the connection that was to be accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn serve(
+    stream: TcpStream,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    closing: CancellationToken,
+) {
+    let _counted = Counted::one("inkwire_connections");
+    if let Err(error) = tune(&stream) {
+        debug!(%error, "cannot tune the socket");
+    }
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = {
+        let asked = Arc::clone(&asked);
+        hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let router = router.clone();
+            async move {
+                let request: Request = request.map(Body::new);
+                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+            }
+        })
+    };
+    // Boxed: hyper's state is large, and most of a long-lived stream's time is not spent here.
+    let mut connection =
+        Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+    let first_request = tokio::time::sleep(FIRST_REQUEST);
+    tokio::select! {
+        ended = &mut connection => return note(ended),
+        () = closing.cancelled() => {}
+        () = first_request => {
+            if !asked.load(Ordering::Relaxed) {
+                counter!("inkwire_slow_requests_total").increment(1);
+                return;
+            }
+            tokio::select! {
+                ended = &mut connection => return note(ended),
+                () = closing.cancelled() => {}
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    note(connection.await);
+}
+
+fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended with an error");
+    }
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(UNANSWERED).with_interval(UNANSWERED / 3))?;
+    socket.set_tcp_user_timeout(Some(UNANSWERED))
+}

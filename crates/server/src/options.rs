@@ -1,0 +1,94 @@
+//! What can be chosen about a server, with the defaults of the protocol.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::tokens::TokenSecret;
+
+/// Everything that can be chosen. Start from [`Options::new`] and change what you need.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Signs and verifies tokens.
+    pub secret: TokenSecret,
+    /// Whether anybody may have a token.
+    pub anonymous: Anonymous,
+    /// Which web origins may call.
+    pub origins: Origins,
+    /// How long a dropped stream can be resumed before its peer leaves. Default 5 s.
+    pub grace: Duration,
+    /// Over how long open streams are closed when the server goes down. Default 10 s.
+    pub drain: Duration,
+    /// How many events a peer may relay. Default 200/s, burst 500.
+    pub relays: Rate,
+    /// How many rooms a peer may join. Default 10/s, burst 20.
+    pub joins: Rate,
+    /// STUN and TURN. Default: none, which is enough on one machine and on a local network.
+    pub ice: Ice,
+}
+
+/// Whether `POST /access` gives tokens to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// It does.
+    Allowed,
+    /// It answers 403: tokens come from the application.
+    Refused,
+}
+
+/// Which web origins may call. No cookies are used, so any origin is a safe default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// All.
+    Any,
+    /// These, spelled as browsers do (`https://example.org`, no path), and the server's own page.
+    Only(Vec<String>),
+}
+
+/// So many per second, and so many at once after a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Per second, in the long run.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// A rate; zero counts as one.
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        const fn positive(number: u32) -> NonZeroU32 {
+            match NonZeroU32::new(number) {
+                Some(number) => number,
+                None => NonZeroU32::MIN,
+            }
+        }
+        Self { per_second: positive(per_second), burst: positive(burst) }
+    }
+}
+
+/// How peers find a way to each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ice {
+    /// `stun:` URLs.
+    pub stun: Vec<String>,
+    /// `turn:` and `turns:` URLs. Given to peers only with a `turn_secret`.
+    pub turn: Vec<String>,
+    /// The secret shared with the TURN server (coturn: `static-auth-secret`).
+    pub turn_secret: Option<String>,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new(secret: TokenSecret) -> Self {
+        Self {
+            secret,
+            anonymous: Anonymous::Allowed,
+            origins: Origins::Any,
+            grace: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+            relays: Rate::new(200, 500),
+            joins: Rate::new(10, 20),
+            ice: Ice::default(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a client shows to resume: the SSE `id:` and the WebSocket `position`. Opaque to clients.
+//!
+//! Written as `<inbox cursor>` and, for each room, `;<room>:<membership>:<cursor>`. It names positions in the peer's
+//! own logs only, and is checked against them, so there is nothing to gain from making one up.
+
+use std::fmt;
+use std::str::FromStr;
+
+use inkwire_core::Offset;
+use inkwire_protocol::RoomId;
+
+/// Where a client stands in the logs it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// In its inbox.
+    pub(crate) inbox: Offset,
+    /// In the rooms it has heard of.
+    pub(crate) rooms: Vec<RoomPosition>,
+}
+
+/// Where a client stands in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoomPosition {
+    pub(crate) room: RoomId,
+    /// The number of its membership.
+    pub(crate) membership: u64,
+    /// The last change it was told of.
+    pub(crate) cursor: Offset,
+}
+
+impl Position {
+    /// Where the client stands in a room, if it was in it by this membership.
+    pub(crate) fn in_room(&self, room: &RoomId, membership: u64) -> Option<Offset> {
+        self.rooms.iter().find(|own| own.room == *room && own.membership == membership).map(|own| own.cursor)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inbox)?;
+        self.rooms.iter().try_for_each(|own| write!(f, ";{}:{}:{}", own.room, own.membership, own.cursor))
+    }
+}
+
+/// A text that is no position of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+impl FromStr for Position {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        let mut parts = text.split(';');
+        let inbox = parts.next().and_then(|part| part.parse().ok()).ok_or(Unknown)?;
+        let rooms = parts.map(room_position).collect::<Option<_>>().ok_or(Unknown)?;
+        Ok(Self { inbox, rooms })
+    }
+}
+
+fn room_position(part: &str) -> Option<RoomPosition> {
+    let mut parts = part.split(':');
+    let position = RoomPosition {
+        room: RoomId::new(parts.next()?).ok()?,
+        membership: parts.next()?.parse().ok()?,
+        cursor: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_nothing_else() {
+        for text in ["5-0", "5-1;lobby:2:7-0", "0-0;a:1:0-0;b_-C:18446744073709551615:9-9"] {
+            assert_eq!(text.parse::<Position>().map(|position| position.to_string()), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            "x",
+            "5",
+            "5-0;",
+            "5-0;a",
+            "5-0;a:1",
+            "5-0;a:x:1-0",
+            "5-0;a:1:1-0:1",
+            "5-0;a b:1:1-0",
+            "5-0\n",
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(Unknown), "{text:?}");
+        }
+    }
+}
