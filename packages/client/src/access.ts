@@ -1,0 +1,48 @@
+/**
+ * How a client comes by its token. It serves the signalling, which asks for one whenever it starts anew.
+ * Invariant: a token is never part of a URL.
+ */
+import { isRecord, parseJson } from './check.js';
+import { expectOk, type Fetch } from './http.js';
+
+export interface Grant {
+  token: string;
+}
+
+/** Gives a fresh token. An application with accounts of its own brings its own function. */
+export type Access = (signal: AbortSignal) => Promise<Grant>;
+
+/** Anonymous access: `POST /access` under a name. `username` is asked for each time, since people rename themselves. */
+export function anonymousAccess(base: string, username: () => string, fetch: Fetch): Access {
+  return async (signal) => {
+    const response = await fetch(`${base}/access`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: username() }),
+      signal,
+    });
+    const body = parseJson(await (await expectOk(response)).text());
+    if (!isRecord(body) || typeof body.token !== 'string')
+      throw new Error('/access answered without a token');
+    return { token: body.token };
+  };
+}
+
+/** What the client may know of its own token: who it is, and until when. The server alone judges it. */
+export function readToken(token: string): { id: string | undefined; expires: number | undefined } {
+  const claims = parseJson(decodeBase64Url(token.split('.')[1] ?? ''));
+  if (!isRecord(claims)) return { id: undefined, expires: undefined };
+  return {
+    id: typeof claims.id === 'string' ? claims.id : undefined,
+    expires: typeof claims.exp === 'number' ? claims.exp * 1000 : undefined,
+  };
+}
+
+function decodeBase64Url(text: string): string {
+  try {
+    const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+    return new TextDecoder().decode(Uint8Array.from(binary, (character) => character.charCodeAt(0)));
+  } catch {
+    return '';
+  }
+}

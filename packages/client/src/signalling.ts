@@ -1,0 +1,380 @@
+/**
+ * The client's side of rooms and signalling: one event stream that resumes, and the POSTs that go with it. It serves the
+ * mesh, and any application that wants peers without it.
+ * Invariant: after `start` is told, everything learned before is void; between two of them no event is missed and none
+ * comes twice.
+ */
+import { type Access, anonymousAccess, readToken } from './access.js';
+import { backoff } from './backoff.js';
+import { expectOk, type Fetch, HttpError, isPassing } from './http.js';
+import { Listeners } from './listeners.js';
+import { Pause } from './pause.js';
+import type { SseBlock } from './sse.js';
+import { type ConnectionState, failures, type Happening, next } from './state.js';
+import { readStream } from './stream.js';
+import { decode, type User, WireError, type WireEvent } from './wire.js';
+
+export interface SignallingOptions {
+  /** The server's origin, without a slash at its end; `''` on a page the server itself has served. */
+  base?: string;
+  /** The name for anonymous access, asked for each time a token is. */
+  username?: string | (() => string);
+  /** Replaces anonymous access. */
+  access?: Access;
+  fetch?: Fetch;
+  /** In [0, 1); replaced in tests. */
+  random?: () => number;
+}
+
+export type SignallingHappening =
+  | { type: 'state'; state: ConnectionState }
+  /** A new beginning under this identity: no peer known before counts any more. The rooms are joined again by us. */
+  | { type: 'start'; user: User }
+  | { type: 'add-peer'; peer: User; roomId: string; offer: boolean }
+  | { type: 'remove-peer'; peer: User; roomId: string }
+  | { type: 'relayed'; name: string; peer: User; data: unknown }
+  /** Something was refused or not understood; the connection goes on. */
+  | { type: 'fault'; error: Error };
+
+/** What became of a relay. `gone`: there is no such peer in our rooms. `lost`: we gave up. */
+export type RelayOutcome = 'delivered' | 'gone' | 'lost';
+
+/** Milliseconds before a token's end at which a new one is fetched; spread, so that a crowd does not come at once. */
+const RENEW_BEFORE = 60_000;
+/** Milliseconds; the wait of the first retry of a POST, at most. */
+const POST_RETRY = 250;
+/** A relay is given up after this many attempts (about ten seconds): whoever it was for has dialled anew by then. */
+const RELAY_ATTEMPTS = 8;
+
+export class Signalling {
+  readonly #base: string;
+  readonly #access: Access;
+  readonly #fetch: Fetch;
+  readonly #random: () => number;
+  readonly #listeners = new Listeners<SignallingHappening>();
+  readonly #pause = new Pause();
+  readonly #rooms = new Set<string>();
+
+  #state: ConnectionState = { kind: 'idle' };
+  /** Ends everything this start has begun. */
+  #life = new AbortController();
+  /** Ends the event stream under way. */
+  #stream = new AbortController();
+  /** Ends what belongs to one beginning: joins and relays of an older one must not reach the next. */
+  #beginning = new AbortController();
+  #token: string | undefined;
+  #fresh = false;
+  #position: string | undefined;
+  /** Whether the stream under way was asked to resume; only then does `resumed: false` come with a `gap`. */
+  #askedToResume = false;
+  #retry = 1000;
+  #renewal: ReturnType<typeof setTimeout> | undefined;
+  #hurry = false;
+
+  constructor(options: SignallingOptions = {}) {
+    const { username = 'guest' } = options;
+    this.#base = options.base ?? '';
+    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    this.#random = options.random ?? Math.random;
+    const name = typeof username === 'string' ? () => username : username;
+    this.#access = options.access ?? anonymousAccess(this.#base, name, this.#fetch);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Returns the way to stop listening. */
+  listen(listener: (happening: SignallingHappening) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  /** Connects, and stays connected until `close`, `replaced` or a refusal. Harmless when it already does. */
+  start(): void {
+    if (this.#state.kind !== 'idle' && this.#state.kind !== 'stopped') return;
+    this.#life = new AbortController();
+    void this.#run(this.#life.signal);
+  }
+
+  /** Leaves the rooms and ends the stream. It works while a page is being closed. */
+  close(): void {
+    for (const room of this.#rooms) this.#sayGoodbye(room);
+    this.#stop('closed', 'closed by its owner');
+  }
+
+  /** Tries again now instead of when the wait is over: the network is back, or the page is looked at again. */
+  nudge(): void {
+    this.#pause.wake();
+  }
+
+  /** Enters a room, now and after every new beginning. The peers in it are told as `add-peer`. */
+  join(room: string): void {
+    if (this.#rooms.has(room)) return;
+    this.#rooms.add(room);
+    if (this.#state.kind === 'live') void this.#join(room, this.#beginning.signal);
+  }
+
+  /** Leaves a room for good. */
+  async leave(room: string): Promise<void> {
+    if (!this.#rooms.delete(room) || this.#state.kind !== 'live') return;
+    await this.#persist(3, this.#beginning.signal, () => this.#post(`/${room}/leave`));
+  }
+
+  /** Puts `data` into a peer's inbox as `event`. Tries again where that may help. */
+  async relay(peer: string, event: string, data: unknown): Promise<RelayOutcome> {
+    const path = `/relay/${encodeURIComponent(peer)}/${event}`;
+    const signal = this.#beginning.signal;
+    try {
+      await this.#persist(RELAY_ATTEMPTS, signal, () => this.#post(path, data, signal));
+      return 'delivered';
+    } catch (error) {
+      if (error instanceof HttpError && (error.status === 404 || error.status === 403)) return 'gone';
+      if (!signal.aborted) this.#fault(error);
+      return 'lost';
+    }
+  }
+
+  /** The ICE servers of `GET /ice`, unjudged. */
+  async ice(): Promise<unknown> {
+    const response = await this.#fetch(`${this.#base}/ice`, {
+      headers: this.#authorization(),
+      signal: this.#life.signal,
+    });
+    return (await expectOk(response)).json() as Promise<unknown>;
+  }
+
+  /** The one place where the state changes. */
+  #move(happening: Happening): void {
+    const state = next(this.#state, happening);
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#listeners.tell({ type: 'state', state });
+  }
+
+  async #run(life: AbortSignal): Promise<void> {
+    while (!life.aborted) {
+      this.#move({ type: 'dial' });
+      const { wait, reason } = await this.#attempt(life);
+      if (life.aborted) return;
+      this.#move({ type: 'lost', wait, reason });
+      await this.#pause.wait(wait, life);
+    }
+  }
+
+  /** One connection, from its token to its end; answers why it ended and how long to wait. */
+  async #attempt(life: AbortSignal): Promise<{ wait: number; reason: string }> {
+    this.#hurry = false;
+    this.#stream = new AbortController();
+    const onEnd = () => this.#stream.abort();
+    life.addEventListener('abort', onEnd);
+    try {
+      await this.#ensureToken(life);
+      this.#askedToResume = this.#position !== undefined;
+      await readStream({
+        url: `${this.#base}/connect`,
+        headers: this.#position
+          ? { ...this.#authorization(), 'last-event-id': this.#position }
+          : this.#authorization(),
+        fetch: this.#fetch,
+        signal: this.#stream.signal,
+        onBlock: (block) => this.#takeBlock(block),
+      });
+      return { wait: this.#wait(), reason: 'the server ended the stream' };
+    } catch (error) {
+      return this.#judge(error);
+    } finally {
+      life.removeEventListener('abort', onEnd);
+      clearTimeout(this.#renewal);
+    }
+  }
+
+  #wait(): number {
+    if (this.#hurry) return 0;
+    return backoff(failures(this.#state), this.#retry, this.#random());
+  }
+
+  #judge(error: unknown): { wait: number; reason: string } {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof HttpError)) return { wait: this.#wait(), reason };
+    if (error.status === 401 || error.status === 403) {
+      // A token the server has just issued will not become better; an old one has expired, or the secret has changed.
+      if (this.#token === undefined || this.#fresh) this.#stop('refused', reason);
+      this.#token = undefined;
+      return { wait: 0, reason };
+    }
+    if (error.status === 400) this.#stop('refused', reason);
+    return { wait: Math.max(error.retryAfter ?? 0, this.#wait()), reason };
+  }
+
+  async #ensureToken(life: AbortSignal): Promise<void> {
+    const held = this.#token;
+    const expires = held === undefined ? 0 : (readToken(held).expires ?? Number.POSITIVE_INFINITY);
+    if (expires - Date.now() > RENEW_BEFORE) return;
+    this.#token = undefined;
+    const { token } = await this.#access(life);
+    // A position belongs to an identity. Under another one it would only be answered with a gap.
+    if (held === undefined || readToken(token).id !== readToken(held).id) this.#position = undefined;
+    this.#token = token;
+    this.#fresh = true;
+  }
+
+  #takeBlock(block: SseBlock): void {
+    if (block.retry !== undefined) this.#retry = Math.min(block.retry, 10_000);
+    if (block.data !== undefined) {
+      const event = decode(block.event, block.data);
+      if (event instanceof WireError) this.#fault(event);
+      else this.#takeEvent(event);
+    }
+    // After the event was handed on: a fault in between must bring it again rather than lose it.
+    if (block.id !== undefined) this.#position = block.id === '' ? undefined : block.id;
+  }
+
+  #takeEvent(event: WireEvent): void {
+    switch (event.event) {
+      case 'ping':
+        break;
+      case 'connected':
+        this.#takeConnected(event.user, event.resumed);
+        break;
+      case 'gap':
+        if (this.#state.kind === 'live') this.#begin(this.#state.user);
+        break;
+      case 'replaced':
+        this.#stop('replaced', 'another stream was opened with this identity');
+        break;
+      case 'draining':
+        this.#hurry = true;
+        this.#stream.abort(new Error('the node goes down'));
+        break;
+      default: {
+        const { event: type, ...rest } = event;
+        this.#listeners.tell({ type, ...rest } as SignallingHappening);
+      }
+    }
+  }
+
+  #takeConnected(user: User, resumed: boolean): void {
+    this.#fresh = false;
+    this.#planRenewal();
+    this.#move({ type: 'connected', user, resumed });
+    if (resumed) return;
+    // Where we asked to resume, a `gap` follows; two beginnings would only join twice.
+    if (this.#askedToResume) this.#awaitGap(user);
+    else this.#begin(user);
+  }
+
+  /** A server that forgets the promised `gap` must not leave us outside of our rooms. */
+  #awaitGap(user: User): void {
+    const before = this.#beginning;
+    setTimeout(() => {
+      if (this.#beginning === before && this.#state.kind === 'live') this.#begin(user);
+    }, 1000);
+  }
+
+  #begin(user: User): void {
+    this.#beginning.abort();
+    this.#beginning = new AbortController();
+    this.#listeners.tell({ type: 'start', user });
+    for (const room of this.#rooms) void this.#join(room, this.#beginning.signal);
+  }
+
+  async #join(room: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#persist(Number.POSITIVE_INFINITY, signal, () =>
+        this.#post(`/${room}/join`, undefined, signal),
+      );
+    } catch (error) {
+      if (!signal.aborted) this.#fault(error);
+    }
+  }
+
+  /** Repeats a request while that may help: at most `attempts` times, and not after `signal`. */
+  async #persist(attempts: number, signal: AbortSignal, request: () => Promise<void>): Promise<void> {
+    const pause = new Pause();
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await request();
+        return;
+      } catch (error) {
+        // 409: our stream is between two connections, and will be back.
+        const passing = isPassing(error) || (error instanceof HttpError && error.status === 409);
+        if (signal.aborted || !passing || attempt + 1 >= attempts) throw error;
+        const least = error instanceof HttpError ? (error.retryAfter ?? 0) : 0;
+        await pause.wait(Math.max(least, backoff(attempt, POST_RETRY, this.#random())), signal);
+        if (signal.aborted) throw error;
+      }
+    }
+  }
+
+  async #post(path: string, body?: unknown, signal?: AbortSignal): Promise<void> {
+    const response = await this.#fetch(this.#base + path, {
+      method: 'POST',
+      headers: { ...this.#authorization(), 'content-type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: signal ?? null,
+    });
+    // The body is read to its end, or the browser keeps the connection busy.
+    await (await expectOk(response)).arrayBuffer();
+  }
+
+  #sayGoodbye(room: string): void {
+    if (this.#token === undefined) return;
+    const farewell = this.#fetch(`${this.#base}/${room}/leave`, {
+      method: 'POST',
+      headers: this.#authorization(),
+      keepalive: true,
+    });
+    // The grace time does the same a little later.
+    farewell.catch(() => undefined);
+  }
+
+  #planRenewal(): void {
+    clearTimeout(this.#renewal);
+    const expires = readToken(this.#token ?? '').expires;
+    if (expires === undefined) return;
+    const wait = Math.max(0, expires - Date.now() - RENEW_BEFORE * (1 + this.#random()));
+    // setTimeout takes 31 bits; a token that lasts longer than that is looked at again in between.
+    if (wait > 2 ** 31 - 1) this.#renewal = setTimeout(() => this.#planRenewal(), 2 ** 31 - 1);
+    else this.#renewal = setTimeout(() => void this.#renew(), wait);
+  }
+
+  /** A new token while the old one still works, so that the old identity can leave instead of fading away. */
+  async #renew(): Promise<void> {
+    const stream = this.#stream.signal;
+    const held = this.#token ?? '';
+    try {
+      const { token } = await this.#access(this.#life.signal);
+      if (stream.aborted) return;
+      if (readToken(token).id !== readToken(held).id) {
+        for (const room of this.#rooms) this.#sayGoodbye(room);
+        this.#position = undefined;
+        this.#hurry = true;
+        this.#stream.abort(new Error('a new token means a new identity'));
+      }
+      this.#token = token;
+      this.#fresh = true;
+      this.#planRenewal();
+    } catch (error) {
+      this.#fault(error);
+      // Until its end the old token serves; then the reconnect fetches a new one.
+      if (!stream.aborted) this.#renewal = setTimeout(() => void this.#renew(), 10_000);
+    }
+  }
+
+  #authorization(): Record<string, string> {
+    return this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
+  }
+
+  #stop(reason: 'closed' | 'replaced' | 'refused', detail: string): void {
+    this.#move({ type: 'stopped', reason, detail });
+    this.#life.abort();
+    this.#beginning.abort();
+    this.#position = undefined;
+    this.#token = undefined;
+    clearTimeout(this.#renewal);
+  }
+
+  #fault(error: unknown): void {
+    this.#listeners.tell({ type: 'fault', error: error instanceof Error ? error : new Error(String(error)) });
+  }
+}

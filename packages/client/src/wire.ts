@@ -1,0 +1,95 @@
+/**
+ * The events of `GET /connect` as one union, and the one function that decodes them. It serves the signalling.
+ * Invariant: whatever the text, `decode` answers; it never throws.
+ */
+import { isRecord, isText, parseJson } from './check.js';
+
+/** Who somebody is: the id is the server's word, the name is what they called themselves. */
+export interface User {
+  id: string;
+  username: string;
+}
+
+export type WireEvent =
+  | { event: 'connected'; user: User; resumed: boolean }
+  | { event: 'ping' | 'gap' | 'replaced' | 'draining' }
+  | { event: 'add-peer'; peer: User; roomId: string; offer: boolean }
+  | { event: 'remove-peer'; peer: User; roomId: string }
+  | { event: 'relayed'; name: string; peer: User; data: unknown };
+
+/** Text from the stream that is none of the events above. */
+export class WireError extends Error {
+  override name = 'WireError';
+  constructor(
+    readonly event: string,
+    reason: string,
+  ) {
+    super(`${event}: ${reason}`);
+  }
+}
+
+/** Names the server keeps for itself, so that no peer can speak in its name. */
+const RESERVED = new Set([
+  'connected',
+  'ping',
+  'add-peer',
+  'remove-peer',
+  'messages',
+  'gap',
+  'replaced',
+  'draining',
+  'error',
+]);
+
+const RELAYED = /^[a-z][a-z0-9-]{0,63}$/;
+
+/** Decodes one event of the stream: its name and its data line. */
+export function decode(event: string, text: string): WireEvent | WireError {
+  const data = parseJson(text);
+  if (!isRecord(data)) return new WireError(event, 'the data is no JSON object');
+  switch (event) {
+    case 'ping':
+    case 'gap':
+    case 'replaced':
+    case 'draining':
+      return { event };
+    case 'connected':
+      return decodeConnected(data);
+    case 'add-peer':
+    case 'remove-peer':
+      return decodeMembership(event, data);
+    default:
+      return decodeRelayed(event, data);
+  }
+}
+
+function decodeConnected(data: Record<string, unknown>): WireEvent | WireError {
+  const user = decodeUser(data.user);
+  if (!user || typeof data.resumed !== 'boolean')
+    return new WireError('connected', 'user or resumed is missing');
+  return { event: 'connected', user, resumed: data.resumed };
+}
+
+function decodeMembership(
+  event: 'add-peer' | 'remove-peer',
+  data: Record<string, unknown>,
+): WireEvent | WireError {
+  const peer = decodeUser(data.peer);
+  if (!peer || !isText(data.roomId, 64)) return new WireError(event, 'peer or roomId is missing');
+  if (event === 'remove-peer') return { event, peer, roomId: data.roomId };
+  if (typeof data.offer !== 'boolean') return new WireError(event, 'offer is missing');
+  return { event, peer, roomId: data.roomId, offer: data.offer };
+}
+
+function decodeRelayed(name: string, data: Record<string, unknown>): WireEvent | WireError {
+  if (RESERVED.has(name) || !RELAYED.test(name)) return new WireError(name, 'unknown event');
+  const peer = decodeUser(data.peer);
+  if (!peer || data.data === undefined) return new WireError(name, 'peer or data is missing');
+  return { event: 'relayed', name, peer, data: data.data };
+}
+
+/** A user as the server writes it; anything else is `undefined`. */
+export function decodeUser(value: unknown): User | undefined {
+  if (!isRecord(value) || !isText(value.id, 200) || !isText(value.username, 256)) return undefined;
+  return { id: value.id, username: value.username };
+}
