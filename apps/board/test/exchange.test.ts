@@ -2,8 +2,8 @@
  * Boards that meet, talk over lines that reorder and double, part and meet again: in the end they hold the same.
  *
  * Breakages tried on purpose, each of which makes these fail: `have` answered without the tombstones; `put` taken without
- * comparing; a follower that is unmarked although the line was full; an old `level` that counts for a peer still to be
- * asked; no word of the digest at rest; a peer that is asked and never answers, without the patience.
+ * comparing; a follower that is unmarked although the line was full; no word of the digest at rest; a peer that is met and
+ * not asked; one that is asked and never answers, without the patience.
  */
 import { describe, expect, test } from 'vitest';
 import { Exchange, type Sent } from '../src/sync/exchange.js';

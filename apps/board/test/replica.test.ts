@@ -1,9 +1,9 @@
 /**
  * Replicas converge. Seeded fuzzing: any edits, in any order, doubled.
  *
- * Breakages tried on purpose, each of which makes the fuzz fail: `>=` instead of `>` in `beats` (an equal version
- * replaces); comparing the version without the nonce; the nonce without its complement (the editor's own order then
- * disagrees, see `scene.test.ts`); versions without padding; `put` that takes whatever comes last.
+ * Breakages tried on purpose, each of which makes tests fail: comparing the version without the nonce (195 of them); the
+ * nonce without its complement (141: the editor's own order disagrees); versions without padding (65); `put` that takes
+ * whatever comes last (201); `>=` instead of `>` in `beats`, so that a duplicate counts as a change (3).
  */
 import { describe, expect, test } from 'vitest';
 import type { BoardElement } from '../src/sync/element.js';

@@ -1,0 +1,47 @@
+/**
+ * The editor and the replica, kept level. It serves the live board.
+ * Invariant: what is made in the editor is `here`, what comes into it is from `there`; neither is ever taken for the
+ * other, so nothing echoes.
+ */
+import type { Follower, Replica } from '../sync/replica.js';
+import { compare, type SceneElement } from '../sync/scene.js';
+import type { Editor } from './editor.js';
+
+export class Binding {
+  readonly #editor: Editor;
+  readonly #replica: Replica;
+  readonly #follower: Follower;
+  readonly #shown = new Map<string, string>();
+
+  constructor(editor: Editor, replica: Replica) {
+    this.#editor = editor;
+    this.#replica = replica;
+    this.#follower = replica.follow('there');
+  }
+
+  /** Whether something waits to be shown. */
+  get waiting(): boolean {
+    return this.#follower.waiting > 0;
+  }
+
+  /** To be called when the scene may have changed; answers whether it has brought something new. */
+  look(scene: readonly SceneElement[]): boolean {
+    const { news, vanished } = compare(scene, this.#replica, this.#shown);
+    for (const element of news) this.#replica.put(element, 'here');
+    for (const id of vanished) this.#follower.mark(id);
+    return news.length > 0;
+  }
+
+  /** Shows what has come, once per frame. What is in the hand waits until it is laid down. */
+  show(): void {
+    const inHand = this.#editor.inHand();
+    const due = [...this.#follower.peek()].filter(({ element }) => !inHand.has(element.id));
+    if (due.length === 0) return;
+    this.#editor.merge(due.map(({ element }) => element));
+    for (const { element } of due) this.#follower.unmark(element.id);
+  }
+
+  end(): void {
+    this.#follower.end();
+  }
+}

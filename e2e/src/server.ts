@@ -1,0 +1,66 @@
+/**
+ * The real binary, started on a free port with a folder of its own. It serves every browser test.
+ * Invariant: what was started is ended, by its own id, and its folder with it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Milliseconds. A debug build on a busy machine takes its time. */
+const PATIENCE = 30_000;
+
+export interface Server {
+  url: string;
+  stop(): Promise<void>;
+}
+
+export async function startServer(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'inkwire-e2e-'));
+  const binary = resolve(ROOT, process.env.INKWIRE_BIN ?? 'target/debug/inkwire');
+  const child = spawn(binary, ['serve', '--bind', '127.0.0.1', '--port', '0', '--data-dir', folder], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const stop = async () => {
+    await end(child);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    return { url: await address(child), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function address(child: ChildProcess): Promise<string> {
+  return new Promise((found, failed) => {
+    let said = '';
+    const timer = setTimeout(() => failed(new Error(`no address within ${PATIENCE} ms:\n${said}`)), PATIENCE);
+    child.once('error', failed);
+    child.once('exit', (code) => failed(new Error(`the server ended with ${code}:\n${said}`)));
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-10_000);
+    });
+    child.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      const match = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+      if (!match) return;
+      clearTimeout(timer);
+      found(match[0]);
+    });
+  });
+}
+
+function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined)
+    return Promise.resolve();
+  return new Promise((done) => {
+    child.once('exit', () => done());
+    // Nothing here is worth draining for.
+    child.kill('SIGKILL');
+  });
+}
