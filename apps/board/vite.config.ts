@@ -6,7 +6,7 @@ import { selfHostedFonts } from './build/fonts.js';
 import { firstLoad } from './build/size.js';
 import { withoutUnused } from './build/unused.js';
 
-/** The font of the word of welcome, see style.css. */
+/** The font of the word of welcome, see src/ui/hint.tsx. */
 const HANDWRITING = 'fonts/Excalifont/Excalifont-Regular-a88b72a24fb54c9f94e3b5fdaa7481c9.woff2';
 
 export default defineConfig({

@@ -137,6 +137,15 @@ export async function draw(
   await page.mouse.up();
 }
 
+/** Writes where the page is clicked, once the editor has its cursor there. The text tool is taken already. */
+export async function write(page: Page, at: Point, text: string): Promise<void> {
+  await page.mouse.click(...at);
+  const field = page.locator('textarea.excalidraw-wysiwyg');
+  await field.waitFor({ timeout: PATIENCE });
+  await page.waitForFunction(() => document.activeElement?.classList.contains('excalidraw-wysiwyg'));
+  await page.keyboard.type(text);
+}
+
 /** Ids of what is on `after` and not on `before`. */
 export function added(before: Element[], after: Element[]): string[] {
   const known = new Set(before.map(({ id }) => id));

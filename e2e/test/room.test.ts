@@ -1,6 +1,17 @@
 /** People in one room: what one draws the others see, while it is being drawn, through the data channels. */
 import { expect, test } from 'vitest';
-import { added, boardOf, draw, linked, PATIENCE, peersOf, sameBoard, shows, take } from '../src/board.js';
+import {
+  added,
+  boardOf,
+  draw,
+  linked,
+  PATIENCE,
+  peersOf,
+  sameBoard,
+  shows,
+  take,
+  write,
+} from '../src/board.js';
 import { house, picture } from '../src/house.js';
 
 const home = house();
@@ -149,8 +160,7 @@ test('shapes, arrows, text and the eraser', async () => {
     ]);
   }
   await take(ann.page, 't');
-  await ann.page.mouse.click(400, 450);
-  await ann.page.keyboard.type('Hello, Bob');
+  await write(ann.page, [400, 450], 'Hello, Bob');
   // Text is seen while it is typed.
   await bob.page.waitForFunction(
     () => (window.inkwire?.board() ?? []).some(({ text }) => text?.startsWith('Hello')),
