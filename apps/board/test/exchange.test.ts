@@ -3,9 +3,11 @@
  *
  * Breakages tried on purpose, each of which makes these fail: `have` answered without the tombstones; `put` taken without
  * comparing; a follower that is unmarked although the line was full; no word of the digest at rest; a peer that is met and
- * not asked; one that is asked and never answers, without the patience.
+ * not asked; one that is asked and never answers, without the patience; a `level` that counts although what it speaks of
+ * is still on its way.
  */
 import { describe, expect, test } from 'vitest';
+import type { BoardElement } from '../src/sync/element.js';
 import { Exchange, type Sent } from '../src/sync/exchange.js';
 import { Replica } from '../src/sync/replica.js';
 import { below, changed, pick, type Random, rectangle, seeded, stroke } from './drawing.js';
@@ -186,6 +188,82 @@ test('a peer that never answers is passed over', () => {
   expect(replica.size).toBe(1);
 });
 
+/** A stroke as the editor grows it: a point at a time, the same element, the version up by one. */
+function grow(element: BoardElement, random: Random): BoardElement {
+  const points = element.points as number[][];
+  const tip = points.at(-1) ?? [0, 0];
+  return {
+    ...element,
+    version: element.version + 1,
+    versionNonce: below(2 ** 31, random),
+    points: [...points, [(tip[0] ?? 0) + below(9, random), (tip[1] ?? 0) + below(9, random)]],
+    pressures: element.simulatePressure ? [] : [...(element.pressures as number[]), random()],
+  };
+}
+
+test.each([
+  ['mouse', true],
+  ['pen', false],
+])(
+  'a long stroke under the hand weighs little, and is whole at every moment (%s)',
+  (_name, simulatePressure) => {
+    const random = seeded(4);
+    const world = new World();
+    const { replica, exchange } = world.add('ann');
+    const bob = world.add('bob');
+    world.meet('ann', 'bob');
+    world.rest(random);
+    world.sent = 0;
+    let whole = 0;
+    let element = stroke({ points: [[0, 0]], pressures: simulatePressure ? [] : [0.5], simulatePressure });
+    for (let n = 0; n < 1000; n += 1) {
+      element = grow(element, random);
+      replica.put(element, 'here');
+      if (n % 2 === 1) continue;
+      whole += JSON.stringify(element).length;
+      exchange.flush();
+      while (world.letters.length > 0) world.deliver(random);
+      expect(bob.replica.get('a')?.element).toEqual(element);
+    }
+    element = { ...grow(element, random), lastCommittedPoint: [1, 1] };
+    replica.put(element, 'here');
+    world.settle(random);
+    expect(bob.replica.get('a')?.element).toEqual(element);
+    expect(world.sent).toBeLessThan(whole / 5);
+    expect(world.nonsense).toBe(0);
+  },
+);
+
+test('strokes that grow, are moved, resized and erased over lines that reorder: all end the same', () => {
+  for (let seed = 1; seed <= 30; seed += 1) {
+    const random = seeded(seed);
+    const world = new World();
+    const names = ['ann', 'bob', 'cay'];
+    for (const name of names) world.add(name);
+    for (const a of names) for (const b of names) if (a < b) world.meet(a, b);
+    world.line = () => (random() < 0.2 ? 'full' : 'sent');
+    for (let step = 0; step < 600; step += 1) {
+      const name = pick(names, random);
+      const { replica, exchange } = world.people.get(name) ?? world.add('nobody');
+      const id = random() < 0.9 ? name : pick(names, random);
+      const held = replica.get(id)?.element ?? stroke({ id });
+      const what = random();
+      if (what < 0.6) replica.put(grow(held, random), 'here');
+      else if (what < 0.63) {
+        const points = (held.points as number[][]).map(([x = 0, y = 0]) => [x * 2, y * 2]);
+        replica.put({ ...grow(held, random), points }, 'here');
+      } else if (what < 0.65) replica.put({ ...grow(held, random), isDeleted: random() < 0.5, x: 5 }, 'here');
+      else if (what < 0.8) exchange.flush();
+      else if (world.letters.length > 0) world.deliver(random);
+    }
+    world.line = () => 'sent';
+    world.rest(random);
+    const boards = world.boards();
+    for (const board of boards) expect(board).toEqual(boards[0]);
+    expect(world.nonsense).toBe(0);
+  }
+});
+
 test('names are told on meeting and on change', () => {
   const world = new World();
   const { exchange } = world.add('ann');
@@ -203,7 +281,7 @@ test('nonsense is counted, and harms nothing', () => {
   exchange.open('eve');
   for (const text of ['', '{', '{"t":"put","elements":[1]}', '{"t":"put"}', 'x'.repeat(1000)])
     exchange.take('eve', text);
-  exchange.take('stranger', '{"t":"level"}');
+  exchange.take('stranger', '{"t":"level","sent":0}');
   expect(world.nonsense).toBe(5);
   expect(replica.size).toBe(0);
 });

@@ -4,7 +4,7 @@ import { decodeCursor, decodeWord, isName } from '../src/sync/words.js';
 import { rectangle } from './drawing.js';
 
 test('words', () => {
-  expect(decodeWord('{"t":"level"}')).toEqual({ t: 'level' });
+  expect(decodeWord('{"t":"level","sent":3}')).toEqual({ t: 'level', sent: 3 });
   expect(decodeWord('{"t":"hello","name":"Ann"}')).toEqual({ t: 'hello', name: 'Ann' });
   const version = '00000000000001.fffffffe';
   expect(decodeWord(`{"t":"have","versions":{"a":"${version}"}}`)).toEqual({
@@ -26,6 +26,12 @@ test('what is none', () => {
     '{"t":"have","versions":{"a":"1"}}',
     '{"t":"have","versions":[]}',
     '{"t":"put","elements":{}}',
+    '{"t":"grow","from":0,"sum":"x","end":{"id":"a"}}',
+    '{"t":"grow","from":5,"sum":"x","end":[]}',
+    '{"t":"grow","from":5,"sum":"x","end":{}}',
+    '{"t":"still"}',
+    '{"t":"level"}',
+    '{"t":"level","sent":-1}',
   ]) {
     expect(decodeWord(text)).toBeUndefined();
   }

@@ -10,7 +10,9 @@
  * each other, or one leaves while another arrives: so a board that has come to rest names its digest, and whoever holds
  * something else asks again. At rest nothing is said.
  */
-import type { Follower, Replica } from './replica.js';
+import type { BoardElement } from './element.js';
+import { type Beginning, beginningOf, cutEnd, joinEnd } from './grow.js';
+import type { Entry, Follower, Replica } from './replica.js';
 import { decodeWord, type Word } from './words.js';
 
 export type Sent = 'sent' | 'full' | 'closed' | 'too-large';
@@ -35,8 +37,12 @@ const REST = 2_000;
 
 interface Peer {
   follower: Follower;
-  /** It has asked, and is told `level` once nothing waits for it. */
-  owesLevel: boolean;
+  /** Strokes under our hand, as far as this peer was sent them whole. */
+  begun: Map<string, Beginning>;
+  /** It has asked, and is told `level` once nothing waits for it; so many elements are the answer. */
+  owed: number | undefined;
+  /** What we asked it for: how many elements came since, and how many are to come, once it says so. */
+  answer: { got: number; of: number };
   /** Words that could not be sent yet, in front of the elements. At most one of each kind. */
   words: Map<'hello' | 'have' | 'still', string>;
 }
@@ -66,7 +72,13 @@ export class Exchange {
   /** A peer can be written to, for the first time or again. */
   open(id: string): void {
     this.close(id);
-    const peer: Peer = { follower: this.#replica.follow('here'), owesLevel: false, words: new Map() };
+    const peer: Peer = {
+      follower: this.#replica.follow('here'),
+      begun: new Map(),
+      owed: undefined,
+      answer: noAnswer(),
+      words: new Map(),
+    };
     this.#peers.set(id, peer);
     peer.words.set('hello', JSON.stringify({ t: 'hello', name: this.#name }));
     this.#toAsk.push(id);
@@ -112,7 +124,7 @@ export class Exchange {
         break;
       case 'have':
         for (const lacking of this.#replica.newerThan(word.versions)) peer.follower.mark(lacking);
-        peer.owesLevel = true;
+        peer.owed = peer.follower.waiting;
         this.#flushPeer(id, peer);
         break;
       case 'put':
@@ -120,10 +132,21 @@ export class Exchange {
           if (this.#replica.put(element, 'there') === 'full') this.#world.onNonsense(id);
         }
         if (word.refused > 0) this.#world.onNonsense(id);
+        peer.answer.got += word.elements.length + word.refused;
+        this.#weighAnswer(id, peer);
         break;
+      case 'grow': {
+        const held = this.#replica.get(word.id)?.element;
+        const element = held && joinEnd(held, word.from, word.sum, word.end);
+        // The beginning may still be on its way; the whole stroke follows in any case.
+        if (element) this.#replica.put(element, 'there');
+        peer.answer.got += 1;
+        this.#weighAnswer(id, peer);
+        break;
+      }
       case 'level':
-        // Only from the one that is being asked: an old answer must not stand for one still to come.
-        if (this.#toAsk[0] === id) this.#answered(id);
+        peer.answer.of = word.sent;
+        this.#weighAnswer(id, peer);
         break;
       case 'still':
         if (word.digest === this.#replica.digest || this.#toAsk.includes(id)) break;
@@ -143,11 +166,17 @@ export class Exchange {
     for (const peer of this.#peers.values()) peer.words.set('still', JSON.stringify({ t: 'still', digest }));
   }
 
+  /** Only the one that is being asked answers; and `level` may have overtaken the elements it speaks of. */
+  #weighAnswer(id: string, peer: Peer): void {
+    if (this.#toAsk[0] === id && peer.answer.got >= peer.answer.of) this.#answered(id);
+  }
+
   #ask(): void {
     const id = this.#toAsk[0];
     const peer = id === undefined ? undefined : this.#peers.get(id);
     if (!peer || this.#askedAt !== undefined) return;
     this.#askedAt = this.#world.now();
+    peer.answer = noAnswer();
     peer.words.set('have', JSON.stringify({ t: 'have', versions: this.#replica.versions() }));
   }
 
@@ -162,8 +191,9 @@ export class Exchange {
   }
 
   #flushPeer(id: string, peer: Peer): void {
-    if (!this.#flushWords(id, peer) || !this.#flushElements(id, peer) || !peer.owesLevel) return;
-    if (this.#world.send(id, JSON.stringify({ t: 'level' })) === 'sent') peer.owesLevel = false;
+    if (!this.#flushWords(id, peer) || !this.#flushElements(id, peer) || peer.owed === undefined) return;
+    if (this.#world.send(id, JSON.stringify({ t: 'level', sent: peer.owed })) === 'sent')
+      peer.owed = undefined;
   }
 
   #flushWords(id: string, peer: Peer): boolean {
@@ -177,21 +207,44 @@ export class Exchange {
 
   #flushElements(id: string, peer: Peer): boolean {
     while (peer.follower.waiting > 0) {
-      const taken: string[] = [];
-      const texts: string[] = [];
-      let length = 0;
-      for (const entry of peer.follower.peek()) {
-        const text = this.#replica.textOf(entry);
-        if (taken.length > 0 && length + text.length > BATCH) break;
-        taken.push(entry.element.id);
-        texts.push(text);
-        length += text.length;
-      }
-      const outcome = this.#world.send(id, `{"t":"put","elements":[${texts.join(',')}]}`);
+      const { entries, text } = this.#nextBatch(peer);
+      const outcome = this.#world.send(id, text);
       if (outcome === 'full' || outcome === 'closed') return false;
-      // An element too large for the mesh would block all others for ever.
-      for (const done of taken) peer.follower.unmark(done);
+      for (const { element } of entries) {
+        // An element too large for the mesh would block all others for ever.
+        peer.follower.unmark(element.id);
+        if (text.startsWith(PUT)) noteBeginning(peer, element);
+      }
     }
     return true;
   }
+
+  /** The oldest of what waits for a peer: the end of one stroke, or as many whole elements as go well together. */
+  #nextBatch(peer: Peer): { entries: Entry[]; text: string } {
+    const entries: Entry[] = [];
+    const texts: string[] = [];
+    let length = 0;
+    for (const entry of peer.follower.peek()) {
+      const begun = peer.begun.get(entry.element.id);
+      const end = begun && cutEnd(entry.element, begun);
+      if (end !== undefined && entries.length === 0) return { entries: [entry], text: end };
+      if (end !== undefined) break;
+      const text = this.#replica.textOf(entry);
+      if (entries.length > 0 && length + text.length > BATCH) break;
+      entries.push(entry);
+      texts.push(text);
+      length += text.length;
+    }
+    return { entries, text: `${PUT}${texts.join(',')}]}` };
+  }
+}
+
+const noAnswer = () => ({ got: 0, of: Number.POSITIVE_INFINITY });
+
+const PUT = '{"t":"put","elements":[';
+
+function noteBeginning(peer: Peer, element: BoardElement): void {
+  const beginning = beginningOf(element);
+  if (beginning) peer.begun.set(element.id, beginning);
+  else peer.begun.delete(element.id);
 }

@@ -4,6 +4,7 @@
  * Invariant: whatever the text, decoding answers; what is not well-formed is `undefined`.
  */
 import { type BoardElement, decodeElement, isRecord } from './element.js';
+import { decodeGrow } from './grow.js';
 import { VERSION } from './version.js';
 
 /** Over `updates`: loses nothing, keeps no order. */
@@ -14,8 +15,10 @@ export type Word =
   | { t: 'have'; versions: Map<string, string> }
   /** Elements, and how many of those sent made no sense. */
   | { t: 'put'; elements: BoardElement[]; refused: number }
-  /** Everything your `have` lacked is sent. */
-  | { t: 'level' }
+  /** A stroke you have the beginning of, and its new end. */
+  | { t: 'grow'; id: string; from: number; sum: string; end: Record<string, unknown> }
+  /** Everything your `have` lacked is sent: so many elements. */
+  | { t: 'level'; sent: number }
   /** I have been still for a while, and this is the digest of what I hold. */
   | { t: 'still'; digest: string };
 
@@ -37,8 +40,10 @@ export function decodeWord(textOfWord: string): Word | undefined {
       return decodeHave(word.versions);
     case 'put':
       return Array.isArray(word.elements) ? decodePut(word.elements) : undefined;
+    case 'grow':
+      return decodeGrow(word);
     case 'level':
-      return { t: 'level' };
+      return isCount(word.sent) ? { t: 'level', sent: word.sent } : undefined;
     case 'still':
       return typeof word.digest === 'string' ? { t: 'still', digest: word.digest } : undefined;
     default:
@@ -85,6 +90,10 @@ export function isName(value: unknown): value is string {
     [...value].length <= LONGEST_NAME &&
     !/\p{Cc}/u.test(value)
   );
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isPlace(value: unknown): value is number {
