@@ -202,7 +202,7 @@ mod tests {
         check(&json!({ "id": "p", "username": "a\nb", "exp": later }), false);
         check(&json!({ "id": "p", "exp": later, "channels": "all" }), false);
         check(
-            json!({ "id": "p", "exp": later, "channels": [{ "match": "a*", "can": ["subscribe"] }] }),
+            &json!({ "id": "p", "exp": later, "channels": [{ "match": "a*", "can": ["subscribe"] }] }),
             true,
         );
         check(&json!({ "id": "p", "exp": 1e300 }), false);

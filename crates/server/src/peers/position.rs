@@ -1,17 +1,31 @@
 //! What a client shows to resume: the SSE `id:` and the WebSocket `position`. Opaque to clients.
 //!
-//! Written as `<inbox cursor>` and, for each room, `;<room>:<membership>:<cursor>`. It names positions in the peer's
-//! own logs only, and is checked against them, so there is nothing to gain from making one up.
+//! Written as `<owner>.<inbox cursor>` and, for each room, `;<room>:<membership>:<cursor>`. It names positions in the
+//! peer's own logs only, and is checked against them, so there is nothing to gain from making one up. The owner is
+//! there because logs of two peers may well have an offset in common: a position of somebody else is an unknown one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use inkwire_core::Offset;
-use inkwire_protocol::RoomId;
+use inkwire_protocol::{PeerId, RoomId};
+use sha1::{Digest as _, Sha1};
+
+/// Whose position it is: the first bytes of a digest of the peer's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    pub(crate) fn of(peer: &PeerId) -> Self {
+        let [a, b, c, d, ..] = <[u8; 20]>::from(Sha1::digest(peer.as_str()));
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
 
 /// Where a client stands in the logs it is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
+    pub(crate) owner: Owner,
     /// In its inbox.
     pub(crate) inbox: Offset,
     /// In the rooms it has heard of.
@@ -37,7 +51,7 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.inbox)?;
+        write!(f, "{:08x}.{}", self.owner.0, self.inbox)?;
         self.rooms.iter().try_for_each(|own| write!(f, ";{}:{}:{}", own.room, own.membership, own.cursor))
     }
 }
@@ -50,10 +64,11 @@ impl FromStr for Position {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        let mut parts = text.split(';');
+        let (owner, rest) = text.split_once('.').ok_or(Unknown)?;
+        let mut parts = rest.split(';');
         let inbox = parts.next().and_then(|part| part.parse().ok()).ok_or(Unknown)?;
         let rooms = parts.map(room_position).collect::<Option<_>>().ok_or(Unknown)?;
-        Ok(Self { inbox, rooms })
+        Ok(Self { owner: Owner(u32::from_str_radix(owner, 16).map_err(|_| Unknown)?), inbox, rooms })
     }
 }
 
@@ -73,10 +88,12 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_nothing_else() {
-        for text in ["5-0", "5-1;lobby:2:7-0", "0-0;a:1:0-0;b_-C:18446744073709551615:9-9"] {
+        for text in
+            ["0000002a.5-0", "0000002a.5-1;lobby:2:7-0", "ffffffff.0-0;a:1:0-0;b_-C:18446744073709551615:9-9"]
+        {
             assert_eq!(text.parse::<Position>().map(|position| position.to_string()), Ok(text.to_owned()));
         }
-        for text in [
+        for rest in [
             "",
             "x",
             "5",
@@ -88,6 +105,9 @@ mod tests {
             "5-0;a b:1:1-0",
             "5-0\n",
         ] {
+            assert_eq!(format!("0000002a.{rest}").parse::<Position>(), Err(Unknown), "{rest:?}");
+        }
+        for text in ["", "5-0", ".5-0", "x.5-0", "100000000.5-0"] {
             assert_eq!(text.parse::<Position>(), Err(Unknown), "{text:?}");
         }
     }

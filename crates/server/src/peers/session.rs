@@ -18,7 +18,7 @@ use rand::RngExt as _;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::position::{Position, RoomPosition};
+use super::position::{Owner, Position, RoomPosition};
 use super::record::{Claim, Record, Status};
 use super::roster::{Change, Membership, Opening, Roster};
 use super::signalling::{Refusal, Signalling};
@@ -40,6 +40,7 @@ pub(crate) struct Told {
 pub(crate) struct Session {
     signalling: Arc<Signalling>,
     user: User,
+    owner: Owner,
     generation: u64,
     resumed: bool,
     wake: Arc<Wake>,
@@ -116,6 +117,7 @@ impl Session {
             resumed: position.is_some(),
             rooms: rooms.collect(),
             signalling: claim.disarm(),
+            owner: Owner::of(&user.id),
             user,
             generation,
             wake,
@@ -150,7 +152,7 @@ impl Session {
                 cursor: following.cursor?,
             })
         });
-        Position { inbox: self.told, rooms: rooms.collect() }.to_string()
+        Position { owner: self.owner, inbox: self.told, rooms: rooms.collect() }.to_string()
     }
 
     /// Tells the client that what followed its position is gone.

@@ -13,7 +13,7 @@ use metrics::counter;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::position::Position;
+use super::position::{Owner, Position};
 use super::record::{Claim, Record, Status};
 use super::roster::Membership;
 use super::session::Session;
@@ -81,11 +81,12 @@ impl Signalling {
 
     /// Opens a stream that continues after a position, if the logs can prove that they do; else anew, with a gap.
     pub(crate) async fn resume(self: &Arc<Self>, user: User, position: &str) -> Result<Session, Refusal> {
-        let resumed = match position.parse() {
-            Ok(position) => {
+        let known = position.parse().ok().filter(|position: &Position| position.owner == Owner::of(&user.id));
+        let resumed = match known {
+            Some(position) => {
                 self.claim_resumed(&user, &position).await?.map(|generation| (generation, position))
             }
-            Err(_) => None,
+            None => None,
         };
         counter!("inkwire_resumes_total", "outcome" => if resumed.is_some() { "resumed" } else { "gap" })
             .increment(1);
