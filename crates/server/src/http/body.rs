@@ -6,14 +6,17 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use inkwire_protocol::Code;
 
 use super::failure::Failure;
 
 /// By when a body must have arrived.
 const ARRIVAL: Duration = Duration::from_secs(20);
+/// How much over the limit is read and thrown away: closing a connection on a client that still sends would cost it
+/// the answer.
+const DISCARDED: usize = 1 << 20;
 
 /// The body of a request as text, which must be JSON by its own account.
 pub(crate) async fn json_text(request: Request, limit: usize) -> Result<String, Failure> {
@@ -38,12 +41,31 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(ARRIVAL, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    match tokio::time::timeout(ARRIVAL, collect(body, limit)).await {
+        Ok(Ok(Collected::Whole(bytes))) => Ok(bytes),
+        Ok(Ok(Collected::TooLarge)) => {
             Err(Failure::new(Code::TooLarge, format!("the body is larger than {limit} bytes")))
         }
         Ok(Err(_)) => Err(Failure::invalid("the body did not arrive whole")),
         Err(_) => Err(Failure::invalid(format!("the body did not arrive within {} s", ARRIVAL.as_secs()))),
     }
+}
+
+enum Collected {
+    Whole(Bytes),
+    TooLarge,
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Collected, axum::Error> {
+    let (mut whole, mut arrived) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        arrived += data.len();
+        if arrived <= limit {
+            whole.extend_from_slice(&data);
+        } else if arrived > limit + DISCARDED {
+            break;
+        }
+    }
+    Ok(if arrived > limit { Collected::TooLarge } else { Collected::Whole(whole.freeze()) })
 }

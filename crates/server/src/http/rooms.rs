@@ -73,3 +73,13 @@ pub(crate) async fn relay(
     app.signalling.relay(&Relayed { name, peer: caller.user, data }, &peer).await?;
     Ok(Json(json!({})))
 }
+
+/// Joining or leaving a room that is called like a route, where that route's path looks the same.
+pub(crate) async fn not_a_room(Segments(last): Segments<String>) -> Failure {
+    match last.as_str() {
+        "join" | "leave" => {
+            Failure::invalid("this is the name of a route of the server, and cannot be a room")
+        }
+        _ => Failure::new(Code::MethodNotAllowed, "this path is read with GET"),
+    }
+}

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod raw;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
