@@ -55,7 +55,7 @@ export async function visit(browser: Browser, url: string, options: Visit = {}):
   const requests: string[] = [];
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(`console: ${message.text()}`);
+    if (message.type() === 'error') complaints.push(`console: ${message.text()} ${message.location().url}`);
   });
   page.on('request', (request) => {
     requests.push(request.url());

@@ -47,10 +47,10 @@ function address(child: ChildProcess): Promise<string> {
     });
     child.stdout?.on('data', (chunk: Buffer) => {
       said += chunk.toString();
-      const match = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+      const match = /http:\/\/[^\s/]+:(\d+)/.exec(said);
       if (!match) return;
       clearTimeout(timer);
-      found(match[0]);
+      found(`http://127.0.0.1:${match[1]}`);
     });
   });
 }

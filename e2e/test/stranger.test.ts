@@ -9,25 +9,26 @@ import { boardOf, draw, linked, PATIENCE, peersOf, sameBoard } from '../src/boar
 import { house } from '../src/house.js';
 
 const home = house();
-let blank: Server;
+let blank: Server | undefined;
 let blankUrl = '';
 
 /** A page of another origin: the API is open to every one. */
 beforeAll(async () => {
-  blank = createServer((_request, response) => {
+  const server = createServer((_request, response) => {
     response.setHeader('content-type', 'text/html');
     response.end('<!doctype html><title>blank</title><link rel="icon" href="data:,">');
   });
+  blank = server;
   await new Promise<void>((done) => {
-    blank.listen(0, '127.0.0.1', done);
+    server.listen(0, '127.0.0.1', done);
   });
-  const address = blank.address();
+  const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   blankUrl = `http://127.0.0.1:${address.port}/`;
 });
 afterAll(() => {
-  blank.closeAllConnections();
-  blank.close();
+  blank?.closeAllConnections();
+  blank?.close();
 });
 
 interface Stranger {
