@@ -33,6 +33,8 @@ const YIELD = 3_000;
 const DIAL_TIMEOUT = 20_000;
 /** Milliseconds, doubled per attempt. */
 const REDIAL_BASE = 1_000;
+/** Milliseconds. A data channel that closes is most often a page that closes, and the server is about to say so. */
+const FAREWELL = 2_000;
 /** Candidates that wait for their description; a browser has a few dozen at most. */
 const MAX_CANDIDATES = 64;
 /** Descriptions and candidates that wait to be worked on; more than that is no negotiation, and is dropped. */
@@ -160,9 +162,9 @@ export class Link {
   }
 
   /** Plans the next dial. The side that answers leaves the other one time to come first. */
-  #planRedial(): void {
+  #planRedial(least: number): void {
     const yielding = this.#role === 'answers' ? DIAL_TIMEOUT / 2 : 0;
-    const wait = yielding + backoff(this.#dials, REDIAL_BASE, this.#world.random());
+    const wait = least + yielding + backoff(this.#dials, REDIAL_BASE, this.#world.random());
     this.#after(wait, () => this.#redial());
   }
 
@@ -223,7 +225,7 @@ export class Link {
   #onPipeClose(name: PipeName): void {
     if (name !== 'updates') return;
     this.#move({ type: 'interrupted' });
-    this.#planRedial();
+    this.#planRedial(FAREWELL);
   }
 
   #onConnectionState(connection: RTCPeerConnection): void {
@@ -239,7 +241,7 @@ export class Link {
         return;
       case 'failed':
         this.#move({ type: 'interrupted' });
-        this.#planRedial();
+        this.#planRedial(0);
         return;
     }
   }
