@@ -1,6 +1,6 @@
 /** The page itself: what it weighs, what it asks for, who can use it. */
 import { expect, test } from 'vitest';
-import { draw, linked, PATIENCE } from '../src/board.js';
+import { draw, linked, PATIENCE, sameBoard } from '../src/board.js';
 import { house, picture } from '../src/house.js';
 
 const home = house();
@@ -69,6 +69,44 @@ test('the canvas stands before the connection is even asked for', async () => {
   });
   expect(painted.paint).toBeGreaterThan(0);
   expect(painted.access).toBeGreaterThan(painted.paint);
+});
+
+test('a first visit, on a phone and in the dark', async () => {
+  const url = home.room();
+  const phone = await home.enter(url, {
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+    isMobile: true,
+    deviceScaleFactor: 2,
+    theme: 'dark',
+  });
+  await linked(phone.page, 0);
+  await picture(phone.page, 'first-phone-dark');
+  const desk = await home.enter(url, { name: 'Bob', theme: 'dark' });
+  for (const { page } of [phone, desk]) await linked(page, 1);
+  await desk.page.getByRole('button', { name: /people are here/ }).click();
+  await draw(phone.page, [
+    [100, 300],
+    [300, 420],
+  ]);
+  await sameBoard(desk.page, phone.page);
+  await picture(desk.page, 'people-dark');
+  // The question for a name has let the stroke through, and still stands.
+  expect(await phone.page.getByRole('form', { name: 'Your name' }).count()).toBe(1);
+});
+
+test('a page whose live part cannot be had says so, and still draws', async () => {
+  const context = await home.browser.newContext();
+  await context.route(/\/live-/, (route) => route.abort());
+  const page = await context.newPage();
+  await page.goto(home.room());
+  await page.getByRole('status').filter({ hasText: 'Disconnected' }).waitFor({ timeout: PATIENCE });
+  await draw(page, [
+    [400, 300],
+    [500, 350],
+  ]);
+  await page.getByTestId('button-undo').and(page.locator(':enabled')).waitFor({ timeout: PATIENCE });
+  await context.close();
 });
 
 test('the root leads to a room of its own', async () => {

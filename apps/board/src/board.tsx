@@ -4,9 +4,9 @@
  */
 import { Excalidraw } from '@excalidraw/excalidraw';
 import type { ExcalidrawImperativeAPI, ExcalidrawInitialDataState } from '@excalidraw/excalidraw/types';
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import type { Live } from './live/live.js';
-import { BEFORE } from './live/view.js';
+import { BEFORE, UNLOADED } from './live/view.js';
 import { Greeting } from './ui/greeting.js';
 import { Hint } from './ui/hint.js';
 import { Menu } from './ui/menu.js';
@@ -40,10 +40,11 @@ export function Board({ room }: { room: string }) {
   const [name, setName] = useState(() => recallName(pageMemory(), Math.random));
   const [empty, setEmpty] = useState(true);
   const [api, setApi] = useState<ExcalidrawImperativeAPI>();
-  const live = useLive(api, room, name.text);
+  const loaded = useLive(api, room, name.text);
+  const live = typeof loaded === 'string' ? undefined : loaded;
   const view = useSyncExternalStore(
     live ? (watcher) => live.watch(watcher) : silence,
-    () => live?.view ?? BEFORE,
+    () => live?.view ?? (loaded === 'unloaded' ? UNLOADED : BEFORE),
   );
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
@@ -71,36 +72,44 @@ export function Board({ room }: { room: string }) {
         <Menu choice={choice} choose={choose} />
       </Excalidraw>
       {empty && <Hint />}
-      <Panel view={view} name={name.text} onRename={rename} onRetry={() => live?.retry()} />
+      <Panel
+        view={view}
+        name={name.text}
+        onRename={rename}
+        onRetry={() => (live ? live.retry() : window.location.reload())}
+      />
       {!name.chosen && <Greeting name={name.text} onDone={rename} />}
     </main>
   );
 }
 
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */
-function useLive(api: ExcalidrawImperativeAPI | undefined, room: string, name: string): Live | undefined {
-  const [live, setLive] = useState<Live>();
+function useLive(
+  api: ExcalidrawImperativeAPI | undefined,
+  room: string,
+  name: string,
+): Live | 'loading' | 'unloaded' {
+  const [live, setLive] = useState<Live | 'loading' | 'unloaded'>('loading');
   const called = useRef(name);
   called.current = name;
-  const start = useCallback(
-    async (editor: ExcalidrawImperativeAPI, isWanted: () => boolean) => {
-      const { Live: Loaded } = await import('./live/live.js');
-      if (!isWanted()) return;
-      const started = new Loaded(editor, room, called.current);
-      window.inkwire = started.insight;
-      setLive(started);
-    },
-    [room],
-  );
   useEffect(() => {
     if (!api) return;
     let wanted = true;
+    let started: Live | undefined;
+    const start = async () => {
+      const { Live: Loaded } = await import('./live/live.js');
+      if (!wanted) return;
+      started = new Loaded(api, room, called.current);
+      window.inkwire = started.insight;
+      setLive(started);
+    };
+    const onFailure = () => setLive('unloaded');
     // Two frames: the first is drawn by then.
-    requestAnimationFrame(() => requestAnimationFrame(() => void start(api, () => wanted)));
+    requestAnimationFrame(() => requestAnimationFrame(() => void start().catch(onFailure)));
     return () => {
       wanted = false;
+      started?.end();
     };
-  }, [api, start]);
-  useEffect(() => () => live?.end(), [live]);
+  }, [api, room]);
   return live;
 }

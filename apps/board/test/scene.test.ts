@@ -2,11 +2,12 @@
 import { expect, test } from 'vitest';
 import { Replica } from '../src/sync/replica.js';
 import { compare } from '../src/sync/scene.js';
+import type { Versioned } from '../src/sync/version.js';
 import { rectangle } from './drawing.js';
 
 test('only what beats the replica is news, and it is a copy', () => {
   const replica = new Replica();
-  const shown = new Map<string, string>();
+  const shown = new Map<string, Versioned>();
   const mine = { ...rectangle({ id: 'mine', version: 3 }) };
   replica.put(rectangle({ id: 'theirs', version: 9 }), 'there');
   const scene = [mine, rectangle({ id: 'theirs', version: 8 })];
@@ -29,7 +30,7 @@ test('of equal versions the lower nonce is news, as the editor itself decides', 
 
 test('what has vanished without a deletion is told once', () => {
   const replica = new Replica();
-  const shown = new Map<string, string>();
+  const shown = new Map<string, Versioned>();
   const scene = [rectangle({ id: 'a' }), rectangle({ id: 'b' })];
   compare(scene, replica, shown);
   expect(compare(scene.slice(1), replica, shown).vanished).toEqual(['a']);
@@ -38,7 +39,7 @@ test('what has vanished without a deletion is told once', () => {
 
 test('half-made elements of the editor wait for their next version', () => {
   const replica = new Replica();
-  const shown = new Map<string, string>();
+  const shown = new Map<string, Versioned>();
   const early = rectangle({ type: 'line', points: [] });
   expect(compare([early], replica, shown).news).toEqual([]);
 });

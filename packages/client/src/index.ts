@@ -3,7 +3,7 @@ export { type Access, anonymousAccess, type Grant, readToken } from './access.js
 export { MAX_FRAME, MAX_MESSAGE } from './frames.js';
 export { type Fetch, HttpError } from './http.js';
 export type { LinkState, Route } from './link-state.js';
-export { Mesh, type MeshHappening, type MeshOptions, type PeerView } from './mesh.js';
+export { Mesh, type MeshHappening, type MeshOptions, type MeshSignalling, type PeerView } from './mesh.js';
 export type { Counters, PipeName, SendOutcome } from './pipe.js';
 export {
   type RelayOutcome,

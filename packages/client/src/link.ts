@@ -274,6 +274,7 @@ export class Link {
       else {
         await connection.setRemoteDescription(description);
         await this.#takeWaiting(connection);
+        this.#noticeHealth(connection);
       }
       return;
     }
@@ -294,6 +295,14 @@ export class Link {
     await this.#takeWaiting(connection);
     await connection.setLocalDescription(await connection.createAnswer());
     await this.#speak(connection);
+    this.#noticeHealth(connection);
+  }
+
+  /** A connection that was well all along, or is again, has nothing more to tell: it must not be dialled anew. */
+  #noticeHealth(connection: RTCPeerConnection): void {
+    const open = this.#pipes.get('updates')?.channel.readyState === 'open';
+    if (this.#state.kind === 'reconnecting' && open && connection.connectionState === 'connected')
+      this.#settle();
   }
 
   async #takeCandidate(candidate: RTCIceCandidateInit): Promise<void> {

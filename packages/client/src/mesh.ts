@@ -11,6 +11,9 @@ import type { Counters, PipeName, SendOutcome } from './pipe.js';
 import type { Signalling, SignallingHappening } from './signalling.js';
 import type { User } from './wire.js';
 
+/** What a mesh needs of the signalling. */
+export type MeshSignalling = Pick<Signalling, 'listen' | 'relay' | 'ice' | 'state'>;
+
 export interface MeshOptions {
   /** The RTCPeerConnection to use, where the world has none of its own. */
   Connection?: typeof RTCPeerConnection;
@@ -49,7 +52,7 @@ const LOOK_EVERY = 10_000;
 const ICE_PATIENCE = 3_000;
 
 export class Mesh {
-  readonly #signalling: Signalling;
+  readonly #signalling: MeshSignalling;
   readonly #Connection: typeof RTCPeerConnection;
   readonly #random: () => number;
   readonly #listeners = new Listeners<MeshHappening>();
@@ -59,7 +62,7 @@ export class Mesh {
   #servers: Promise<RTCIceServer[]> | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
 
-  constructor(signalling: Signalling, options: MeshOptions = {}) {
+  constructor(signalling: MeshSignalling, options: MeshOptions = {}) {
     this.#signalling = signalling;
     this.#Connection = options.Connection ?? RTCPeerConnection;
     this.#random = options.random ?? Math.random;

@@ -146,7 +146,7 @@ export class FakeConnection {
     ]);
   }
 
-  setConfiguration(): void {
+  setConfiguration(_configuration: RTCConfiguration): void {
     this.#alive();
   }
 

@@ -5,13 +5,14 @@
  */
 import type { Follower, Replica } from '../sync/replica.js';
 import { compare, type SceneElement } from '../sync/scene.js';
+import type { Versioned } from '../sync/version.js';
 import type { Editor } from './editor.js';
 
 export class Binding {
   readonly #editor: Editor;
   readonly #replica: Replica;
   readonly #follower: Follower;
-  readonly #shown = new Map<string, string>();
+  readonly #shown = new Map<string, Versioned>();
 
   constructor(editor: Editor, replica: Replica) {
     this.#editor = editor;

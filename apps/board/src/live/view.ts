@@ -42,6 +42,17 @@ export const BEFORE: View = {
   people: [],
 };
 
+/** The part that goes live could not be fetched: a network gone at the wrong moment, or a server that has moved on. */
+export const UNLOADED: View = {
+  ...BEFORE,
+  connection: {
+    standing: 'stopped',
+    label: 'Disconnected',
+    detail:
+      'A part of this page could not be loaded. Reload it to connect; what you have drawn here alone will be lost.',
+  },
+};
+
 export function connectionOf(state: ConnectionState, online: boolean): Connection {
   switch (state.kind) {
     case 'live':

@@ -18,27 +18,28 @@ export interface Comparison {
   vanished: string[];
 }
 
-/** `shown` maps the ids the scene held at the last comparison to their versions; it is brought up to date. */
+/** `shown` maps the ids the scene held at the last comparison to what it held then; it is brought up to date. */
 export function compare(
   scene: readonly SceneElement[],
   replica: Replica,
-  shown: Map<string, string>,
+  shown: Map<string, Versioned>,
 ): Comparison {
   const news: BoardElement[] = [];
   for (const element of scene) {
-    if (!isVersioned(element.version, element.versionNonce)) continue;
-    const version = versionOf(element);
-    // Most elements have not changed since the last look, and cost no more than this.
-    if (shown.get(element.id) === version) continue;
-    shown.set(element.id, version);
-    if (!beats(version, replica.get(element.id)?.version)) continue;
+    const { id, version, versionNonce } = element;
+    const last = shown.get(id);
+    // Most elements have not changed since the last look, many times a second, and cost no more than this.
+    if (last?.version === version && last.versionNonce === versionNonce) continue;
+    if (!isVersioned(version, versionNonce)) continue;
+    shown.set(id, { version, versionNonce });
+    if (!beats(versionOf(element), replica.get(id)?.version)) continue;
     const copy = decodeElement(element);
     if (copy) news.push(copy);
   }
   return { news, vanished: shown.size > scene.length ? takeVanished(scene, shown) : [] };
 }
 
-function takeVanished(scene: readonly SceneElement[], shown: Map<string, string>): string[] {
+function takeVanished(scene: readonly SceneElement[], shown: Map<string, Versioned>): string[] {
   const present = new Set(scene.map(({ id }) => id));
   const vanished = [...shown.keys()].filter((id) => !present.has(id));
   for (const id of vanished) shown.delete(id);
