@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { test } from 'vitest';
 import { linked, type Point, sameBoard, take, write } from '../src/board.js';
-import { house } from '../src/house.js';
+import { house, painted } from '../src/house.js';
 
 const home = house();
 const FILE = fileURLToPath(new URL('../../docs/board.png', import.meta.url));
@@ -206,9 +206,6 @@ test('the picture', async () => {
   await maya.page.getByRole('button', { name: /people are here/ }).click();
   await sameBoard(maya.page, tomas.page);
   await sameBoard(maya.page, jun.page);
-  await maya.page.evaluate(() => document.fonts.ready);
-  await maya.page.evaluate(
-    () => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted))),
-  );
+  await painted(maya.page);
   await maya.page.screenshot({ path: FILE });
 });

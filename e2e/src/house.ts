@@ -78,8 +78,15 @@ export function house(): House {
   };
 }
 
+/** What has come is on the screen two frames later at most. */
+export async function painted(page: Page): Promise<void> {
+  await page.evaluate(() => document.fonts.ready);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+}
+
 /** Kept for people to look at; nothing is compared. */
 export async function picture(page: Page, name: string): Promise<void> {
+  await painted(page);
   mkdirSync(PICTURES, { recursive: true });
   await page.screenshot({ path: join(PICTURES, `${name}.png`) });
 }

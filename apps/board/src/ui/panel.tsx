@@ -77,8 +77,9 @@ function Faces({ view, name }: { view: View; name: string }) {
 
 function Face({ name, colour }: { name: string; colour: string }) {
   return (
-    <span className="face" style={{ backgroundColor: colour }} aria-hidden="true">
-      {initialsOf(name)}
+    <span className="face" aria-hidden="true">
+      <span className="face-colour" style={{ backgroundColor: colour }} />
+      <span className="face-initials">{initialsOf(name)}</span>
     </span>
   );
 }
