@@ -5,7 +5,9 @@
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { test } from 'vitest';
-import { linked, type Point, sameBoard, take, write } from '../src/board.js';
+import { hueOf } from '../../apps/board/src/who/colour.js';
+import { linked, type Point, peersOf, sameBoard, take, write } from '../src/board.js';
+import type { Visitor } from '../src/browser.js';
 import { house, painted } from '../src/house.js';
 
 const home = house();
@@ -59,12 +61,27 @@ async function note(page: Page, at: Point, text: string, size: string, colour: s
   await page.keyboard.press('Escape');
 }
 
+/** Colours follow ids, and ids are drawn by lot: people come again until theirs are easy to tell apart. */
+async function threeColours(room: string): Promise<[Visitor, Visitor, Visitor]> {
+  for (;;) {
+    const maya = await home.enter(room, { name: 'Maya' });
+    const tomas = await home.enter(room, { name: 'Tomás' });
+    const jun = await home.enter(room, { name: 'Jun' });
+    const all: [Visitor, Visitor, Visitor] = [maya, tomas, jun];
+    for (const { page } of all) await linked(page, 2);
+    const ids = [...(await peersOf(maya.page)), ...(await peersOf(jun.page))].map(({ peer }) => peer.id);
+    const hues = [...new Set(ids)].map(hueOf);
+    const apart = hues.every((one, at) => hues.every((other, n) => n === at || between(one, other) > 50));
+    // Yellow is taken by the list.
+    if (apart && hues.every((hue) => between(hue, 50) > 40)) return all;
+    for (const visitor of all) await home.leave(visitor);
+  }
+}
+
+const between = (a: number, b: number) => Math.min(Math.abs(a - b), 360 - Math.abs(a - b));
+
 test('the picture', async () => {
-  const room = `${home.url}/saturday`;
-  const maya = await home.enter(room, { name: 'Maya' });
-  const tomas = await home.enter(room, { name: 'Tomás' });
-  const jun = await home.enter(room, { name: 'Jun' });
-  for (const { page } of [maya, tomas, jun]) await linked(page, 2);
+  const [maya, tomas, jun] = await threeColours(`${home.url}/saturday`);
 
   await note(maya.page, [330, 118], 'Saturday at the lake', 'veryLarge', BLACK);
 

@@ -3,7 +3,7 @@
  * Invariant: what was started is ended, by its own id, and its folder with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +18,13 @@ export interface Server {
 }
 
 export async function startServer(): Promise<Server> {
-  const folder = mkdtempSync(join(tmpdir(), 'inkwire-e2e-'));
   const binary = resolve(ROOT, process.env.INKWIRE_BIN ?? 'target/debug/inkwire');
+  if (!existsSync(binary)) {
+    throw new Error(
+      `no server at ${binary}: build it (cargo build -p inkwire-cli), or say where it is in INKWIRE_BIN`,
+    );
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'inkwire-e2e-'));
   const child = spawn(binary, ['serve', '--bind', '127.0.0.1', '--port', '0', '--data-dir', folder], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],

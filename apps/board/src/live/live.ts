@@ -55,6 +55,7 @@ export class Live {
   readonly #tick: ReturnType<typeof setInterval>;
   readonly #undo: (() => void)[] = [];
   readonly #comings = { joined: 0, left: 0 };
+  #wasLive = false;
   #name: string;
   #pointer: Pointer | undefined;
   #view: View;
@@ -201,6 +202,7 @@ export class Live {
 
   #look(): View {
     const { state } = this.#signalling;
+    this.#wasLive ||= state.kind === 'live';
     const id = state.kind === 'live' ? state.user.id : this.#view?.me.id;
     const people: Person[] = this.#mesh.peers.map((peer) => ({
       id: peer.peer.id,
@@ -209,7 +211,7 @@ export class Live {
       reach: reachOf(peer.state),
     }));
     return {
-      connection: connectionOf(state, navigator.onLine),
+      connection: connectionOf(state, { online: navigator.onLine, wasLive: this.#wasLive }),
       me: { id, colour: colourOf(id ?? '') },
       people,
     };

@@ -53,7 +53,15 @@ export const UNLOADED: View = {
   },
 };
 
-export function connectionOf(state: ConnectionState, online: boolean): Connection {
+/** What the page knows besides the state of the signalling. */
+export interface Circumstances {
+  /** The browser's own opinion of the network. */
+  online: boolean;
+  /** Whether this page has ever been live: only then can something have been lost. */
+  wasLive: boolean;
+}
+
+export function connectionOf(state: ConnectionState, { online, wasLive }: Circumstances): Connection {
   switch (state.kind) {
     case 'live':
       return {
@@ -81,7 +89,7 @@ export function connectionOf(state: ConnectionState, online: boolean): Connectio
           detail: 'You can go on drawing. It is sent as soon as the connection is back.',
         };
       }
-      if (state.attempt === 0) return BEFORE.connection;
+      if (!wasLive) return BEFORE.connection;
       return {
         standing: 'reconnecting',
         label: 'Reconnecting…',
