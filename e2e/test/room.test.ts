@@ -106,6 +106,42 @@ test('whoever closes the page is gone at once; whoever comes late sees the board
   await picture(dan.page, 'late');
 });
 
+test('a stroke larger than a frame, as it grows and for whoever comes late', async () => {
+  const room = home.room();
+  const ann = await home.enter(room, { name: 'Ann' });
+  const bob = await home.enter(room, { name: 'Bob' });
+  for (const { page } of [ann, bob]) await linked(page, 1);
+  await ann.page.mouse.move(300, 200);
+  await ann.page.mouse.down();
+  for (let row = 0; row < 8; row += 1) {
+    await ann.page.mouse.move(row % 2 === 0 ? 1000.3 : 300.7, 200.1 + row * 40.7, { steps: 65 });
+  }
+  await ann.page.mouse.up();
+  await sameBoard(bob.page, ann.page);
+  const [drawn] = await boardOf(ann.page);
+  const [seen] = await boardOf(bob.page);
+  expect(drawn?.points?.length).toBeGreaterThan(450);
+  expect(seen).toEqual(drawn);
+  const size = JSON.stringify(drawn).length;
+  expect(size).toBeGreaterThan(16 * 1024);
+  // Far less than the whole stroke thirty times a second: its new end, and now and then the whole.
+  const received = (await peersOf(bob.page))[0]?.counters.updates;
+  console.info(
+    `a stroke of ${size} characters came in ${received?.messagesReceived} messages, ${received?.bytesReceived} bytes`,
+  );
+  expect(received?.bytesReceived).toBeLessThan(size * ((received?.messagesReceived ?? 0) / 4));
+  const cay = await home.enter(room, { name: 'Cay' });
+  await linked(cay.page, 2);
+  await sameBoard(cay.page, ann.page);
+  expect((await boardOf(cay.page))[0]).toEqual(drawn);
+  const fetched = (await peersOf(cay.page)).reduce(
+    (sum, { counters }) => sum + counters.updates.bytesReceived,
+    0,
+  );
+  expect(fetched).toBeGreaterThan(size);
+  expect(fetched).toBeLessThan(size * 1.5);
+});
+
 test('undo takes back what one did oneself, and nobody else’s work', async () => {
   const room = home.room();
   const ann = await home.enter(room, { name: 'Ann' });
