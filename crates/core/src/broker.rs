@@ -1,10 +1,11 @@
 //! The seam: whatever stores the logs stands behind [`Broker`]. The contract is not only these words but the suite
 //! that every broker passes (`suite`, behind the feature of that name).
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::message::{Draft, Message};
 use crate::name::ChannelName;
@@ -97,22 +98,66 @@ pub const TAIL_CAPACITY: usize = 256;
 
 /// The receiving end of a channel's announcements: a hint, never the truth.
 #[derive(Debug)]
-pub struct Tail(mpsc::Receiver<Arc<Message>>);
+pub struct Tail(Arc<Pipe>);
 
 /// The announcing end, held by a broker.
 #[derive(Debug)]
-pub struct TailSender(mpsc::Sender<Arc<Message>>);
+pub struct TailSender(Arc<Pipe>);
+
+/// A queue that costs almost nothing while it is empty, which is nearly always: a node has one for every channel with a
+/// reader.
+#[derive(Debug, Default)]
+struct Pipe {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Arc<Message>>,
+    /// The sender is gone: what waits is the last of it.
+    ended: bool,
+    /// The reader is gone.
+    closed: bool,
+}
+
+impl Pipe {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Tail {
     /// A new tail and its sender.
     pub fn new() -> (TailSender, Self) {
-        let (sender, receiver) = mpsc::channel(TAIL_CAPACITY);
-        (TailSender(sender), Self(receiver))
+        let pipe = Arc::<Pipe>::default();
+        (TailSender(Arc::clone(&pipe)), Self(pipe))
     }
 
-    /// The next announcement; `None` once the tail has ended.
+    /// The next announcement; `None` once the tail has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<Arc<Message>> {
-        self.0.recv().await
+        loop {
+            {
+                let mut waiting = self.0.waiting();
+                if let Some(message) = waiting.messages.pop_front() {
+                    return Some(message);
+                }
+                // A burst leaves room behind; most channels never see another.
+                waiting.messages.shrink_to(0);
+                if waiting.ended {
+                    return None;
+                }
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.closed = true;
+        waiting.messages.clear();
     }
 }
 
@@ -126,16 +171,26 @@ impl TailSender {
     /// # Errors
     /// [`Ended`] when the reader is gone or too far behind: the sender must be dropped, which ends the tail.
     pub fn send(&self, message: &Arc<Message>) -> std::result::Result<(), Ended> {
-        self.0.try_send(Arc::clone(message)).map_err(|_| Ended)
+        {
+            let mut waiting = self.0.waiting();
+            if waiting.closed || waiting.messages.len() >= TAIL_CAPACITY {
+                return Err(Ended);
+            }
+            waiting.messages.push_back(Arc::clone(message));
+        }
+        self.0.changed.notify_one();
+        Ok(())
     }
 
     /// Whether nobody reads the tail any more.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.0.waiting().closed
     }
+}
 
-    /// Resolves when nobody reads the tail any more.
-    pub async fn closed(&self) {
-        self.0.closed().await;
+impl Drop for TailSender {
+    fn drop(&mut self) {
+        self.0.waiting().ended = true;
+        self.0.changed.notify_one();
     }
 }

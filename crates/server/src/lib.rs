@@ -13,11 +13,12 @@
 //! ```
 //!
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
-//! `listener`, connections; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
+//! `listener`, connections; `direct`, event streams without HTTP machinery; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
 //! `limits`, `canary`, `ice`, what the doors need.
 
 mod app;
 mod canary;
+mod direct;
 mod drain;
 mod http;
 mod ice;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use crate::direct;
 use crate::metrics::Counted;
 
 /// By when a connection must have brought its first request, whatever it spoke until then.
@@ -55,7 +56,7 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, closing: Cance
                 connections.spawn(serving);
             }
             Err(error) if is_of_one_connection(&error) => {
-                debug!(%error, "a connection ended before it began")
+                debug!(%error, "a connection ended before it began");
             }
             Err(error) => {
                 counter!("inkwire_accept_failures_total").increment(1);
@@ -98,6 +99,28 @@ async fn serve(
     if let Err(error) = tune(&stream) {
         debug!(%error, "cannot tune the socket");
     }
+    let ended = match tokio::time::timeout(FIRST_REQUEST, direct::look(&stream)).await {
+        // Boxed, both: a connection is one or the other, and must not have the size of the larger.
+        Ok(Ok(Some(opening))) => Box::pin(direct::serve(stream, opening, router)).await.map_err(Into::into),
+        Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing)).await,
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            counter!("inkwire_slow_requests_total").increment(1);
+            return;
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// Any requests, one after the other or at once, until the client has no more or the server closes.
+async fn serve_requests(
+    stream: TcpStream,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    closing: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let asked = Arc::clone(&asked);
@@ -110,32 +133,25 @@ async fn serve(
             }
         })
     };
-    // Boxed: hyper's state is large, and most of a long-lived stream's time is not spent here.
-    let mut connection =
-        Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
     let first_request = tokio::time::sleep(FIRST_REQUEST);
     tokio::select! {
-        ended = &mut connection => return note(ended),
+        ended = &mut connection => return ended,
         () = closing.cancelled() => {}
         () = first_request => {
             if !asked.load(Ordering::Relaxed) {
                 counter!("inkwire_slow_requests_total").increment(1);
-                return;
+                return Ok(());
             }
             tokio::select! {
-                ended = &mut connection => return note(ended),
+                ended = &mut connection => return ended,
                 () = closing.cancelled() => {}
             }
         }
     }
     connection.as_mut().graceful_shutdown();
-    note(connection.await);
-}
-
-fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended with an error");
-    }
+    connection.await
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! The HTTP edge: what is malformed, oversized, slow or hostile gets a clear answer and harms nothing.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
+
 mod support;
 
 use std::net::SocketAddr;

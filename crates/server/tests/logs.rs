@@ -1,5 +1,7 @@
 //! A token never appears in a log, whatever is logged. A test binary of its own: the log is the process's.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
+
 mod support;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Rooms and signalling, as `PROTOCOL.md` tells them, against real servers. Two nodes are two servers on one broker.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
+
 mod support;
 
 use std::sync::Arc;
@@ -410,8 +412,12 @@ async fn draining_is_told_once_and_streams_end() {
     assert!(reply.headers().contains_key("retry-after"));
     assert_eq!(node.get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(node.get("/healthz").await.status(), StatusCode::OK);
-    assert_eq!(at_ann.next().await, None);
-    assert_eq!(at_bob.next().await, None);
+    for events in [&mut at_ann, &mut at_bob] {
+        // Whose stream ends last may still see the other leave.
+        while let Some(event) = events.next().await {
+            assert_eq!(event.name, "remove-peer");
+        }
+    }
     node.stopped().await;
 }
 

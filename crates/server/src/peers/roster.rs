@@ -7,7 +7,6 @@
 //! Rules. Position decides who offers: a member offers to those who stand before it. A member is never told of those who
 //! left before it came.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use inkwire_core::{ChannelName, Draft, Fields, Key, Keyed, Message, Offset, State, Version};
@@ -102,6 +101,37 @@ pub(crate) enum Change {
 /// A change and its place in the room's log.
 pub(crate) type Placed = (Offset, Change);
 
+/// Those a member has been told of, sorted: rooms are small and there are many, so what an empty one weighs counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Told(Vec<(Membership, User)>);
+
+impl Told {
+    fn place(&self, membership: &Membership) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.cmp(membership))
+    }
+
+    fn has(&self, peer: &PeerId) -> bool {
+        let first = self.0.partition_point(|(own, _)| own.peer < *peer);
+        self.0.get(first).is_some_and(|(own, _)| own.peer == *peer)
+    }
+
+    /// `false` if it was there.
+    fn insert(&mut self, membership: Membership, user: User) -> bool {
+        match self.place(&membership) {
+            Ok(_) => false,
+            Err(place) => {
+                self.0.insert(place, (membership, user));
+                true
+            }
+        }
+    }
+
+    /// `false` if it was not there.
+    fn remove(&mut self, membership: &Membership) -> bool {
+        self.place(membership).map(|place| self.0.remove(place)).is_ok()
+    }
+}
+
 /// What one member has been told of its room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Roster {
@@ -110,7 +140,7 @@ pub(crate) struct Roster {
     /// Up to here.
     cursor: Offset,
     /// Those it believes to be here.
-    told: BTreeMap<Membership, User>,
+    told: Told,
 }
 
 /// What a room's log says to somebody who enters with a membership.
@@ -134,12 +164,14 @@ impl Roster {
             Some(Stay { joined, left: None, .. }) => *joined,
         };
         let cursor = cursor.unwrap_or(Offset::ZERO);
-        let told = stays
+        let mut told = Told::default();
+        let here = stays
             .into_iter()
             .filter(|stay| stay.membership != own && stay.joined <= cursor)
             .filter(|stay| stay.left.is_none_or(|left| left > cursor && left > joined))
-            .map(|stay| (stay.membership, stay.user))
-            .collect();
+            .map(|stay| (stay.membership, stay.user));
+        told.0.extend(here);
+        told.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         Opening::Open(Self { own, joined, cursor, told })
     }
 
@@ -150,7 +182,7 @@ impl Roster {
 
     /// Whether the member has been told that this peer is here.
     pub(crate) fn has(&self, peer: &PeerId) -> bool {
-        self.told.keys().any(|membership| membership.peer == *peer)
+        self.told.has(peer)
     }
 
     /// Takes messages of the log, all that follow the cursor up to the last of them, and says what is to be told,
@@ -177,12 +209,11 @@ impl Roster {
     fn judge(&mut self, stay: Stay, changes: &mut Vec<Placed>) {
         let Stay { membership, user, joined, left } = stay;
         let news = joined > self.cursor && left.is_none_or(|left| left > self.joined);
-        if news && !self.told.contains_key(&membership) {
-            self.told.insert(membership.clone(), user.clone());
+        if news && self.told.insert(membership.clone(), user.clone()) {
             changes.push((joined, Change::Add { user: user.clone(), offer: joined < self.joined }));
         }
         if let Some(left) = left
-            && self.told.remove(&membership).is_some()
+            && self.told.remove(&membership)
         {
             changes.push((left, Change::Remove { user }));
         }
@@ -195,6 +226,8 @@ pub(crate) struct Ended;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use rand::rngs::StdRng;
     use rand::seq::IndexedRandom as _;

@@ -226,6 +226,8 @@ impl Session {
         self.judge_claim(news.stream.as_ref());
         for (room, membership) in news.rooms {
             if !self.rooms.iter().any(|own| own.room == room && own.membership == membership) {
+                // Most peers are in one room for good.
+                self.rooms.reserve_exact(1);
                 self.rooms.push(Following { room, membership, cursor: None, stage: Stage::Waiting(None) });
             }
         }
