@@ -59,7 +59,12 @@ impl Feed {
 
     /// From now on, `wake` is told whenever the ring changes.
     pub(crate) fn sit(&self, wake: Arc<Wake>) -> Seat {
-        Seat(lock(&self.shared.readers).insert(wake))
+        let mut readers = lock(&self.shared.readers);
+        // Most channels have one reader.
+        if readers.len() == readers.capacity() && readers.is_empty() {
+            readers.reserve_exact(1);
+        }
+        Seat(readers.insert(wake))
     }
 
     /// The opposite of [`sit`](Self::sit).

@@ -37,7 +37,7 @@ pub(crate) struct Opening {
 }
 
 /// Looks at what a connection has brought; `None` if it is not for here. Waits for the first bytes.
-pub(crate) async fn look(stream: &TcpStream) -> io::Result<Option<Opening>> {
+pub(crate) async fn look(stream: &TcpStream) -> io::Result<Option<Box<Opening>>> {
     let mut start = [0; 16];
     let seen = stream.peek(&mut start).await?;
     let path = start.get(..seen).and_then(|start| start.strip_prefix(METHOD)).unwrap_or_default();
@@ -47,7 +47,7 @@ pub(crate) async fn look(stream: &TcpStream) -> io::Result<Option<Opening>> {
     // On the heap, and gone before the stream begins.
     let mut head = vec![0; LONGEST_HEAD];
     let seen = stream.peek(&mut head).await?;
-    Ok(head.get(..seen).and_then(parse))
+    Ok(head.get(..seen).and_then(parse).map(Box::new))
 }
 
 fn parse(bytes: &[u8]) -> Option<Opening> {
@@ -69,14 +69,17 @@ fn parse(bytes: &[u8]) -> Option<Opening> {
     is_plain.then_some(Opening { request, length })
 }
 
-/// Answers a request for a stream and writes the stream to its end, or until the client hangs up.
-pub(crate) async fn serve(mut stream: TcpStream, opening: Opening, router: Router) -> io::Result<()> {
-    consume(&mut stream, opening.length).await?;
-    // Boxed: what it takes to answer is gone before the stream begins.
-    let answer = Box::pin(router.oneshot(opening.request)).await;
-    let (head, mut body) = take_apart(answer.unwrap_or_else(|never| match never {})).await;
+/// Answers a request for a stream, up to where the stream begins.
+pub(crate) async fn answer(stream: &mut TcpStream, opening: Opening, router: Router) -> io::Result<Body> {
+    consume(stream, opening.length).await?;
+    let answer = router.oneshot(opening.request).await.unwrap_or_else(|never| match never {});
+    let (head, body) = take_apart(answer).await;
     stream.write_all(&head).await?;
-    drop(head);
+    Ok(body)
+}
+
+/// Writes a stream to its end, or until the client hangs up.
+pub(crate) async fn pump(mut stream: TcpStream, mut body: Body) -> io::Result<()> {
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,

@@ -99,9 +99,9 @@ async fn serve(
     if let Err(error) = tune(&stream) {
         debug!(%error, "cannot tune the socket");
     }
-    let ended = match tokio::time::timeout(FIRST_REQUEST, direct::look(&stream)).await {
-        // Boxed, both: a connection is one or the other, and must not have the size of the larger.
-        Ok(Ok(Some(opening))) => Box::pin(direct::serve(stream, opening, router)).await.map_err(Into::into),
+    // What is done before a stream begins is boxed, so that its size is gone when the long silence comes.
+    let ended = match Box::pin(tokio::time::timeout(FIRST_REQUEST, direct::look(&stream))).await {
+        Ok(Ok(Some(opening))) => serve_stream(stream, opening, router).await,
         Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing)).await,
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
@@ -114,13 +114,30 @@ async fn serve(
     }
 }
 
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+fn serve_stream(
+    mut stream: TcpStream,
+    opening: Box<direct::Opening>,
+    router: Router,
+) -> impl Future<Output = Ended> + Send {
+    let answering = Box::pin(async move {
+        let body = direct::answer(&mut stream, *opening, router).await?;
+        Ok::<_, io::Error>((stream, body))
+    });
+    async move {
+        let (stream, body) = answering.await?;
+        Ok(direct::pump(stream, body).await?)
+    }
+}
+
 /// Any requests, one after the other or at once, until the client has no more or the server closes.
 async fn serve_requests(
     stream: TcpStream,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     closing: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Ended {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let asked = Arc::clone(&asked);

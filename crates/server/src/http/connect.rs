@@ -56,7 +56,7 @@ pub(crate) async fn connect(
         None => app.signalling.open(caller.user).await?,
     };
     let stream = EventStream::new(session, app.drain.clone(), monotonic(caller.expires));
-    let body = Body::from_stream(unfold(stream, EventStream::step));
+    let body = Body::from_stream(unfold(Box::new(stream), EventStream::step));
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache"),
@@ -119,7 +119,7 @@ impl EventStream {
     }
 
     /// The next bytes to write; `None` ends the stream. Only ever dropped as a whole, so [`Session::take`] is safe here.
-    async fn step(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+    async fn step(mut self: Box<Self>) -> Option<(Result<Bytes, Infallible>, Box<Self>)> {
         let text = match self.stage {
             Stage::Beginning => self.begin(),
             Stage::Running | Stage::Draining => self.go_on().await?,
@@ -137,7 +137,8 @@ impl EventStream {
 
     async fn go_on(&mut self) -> Option<String> {
         loop {
-            let told = self.session.take().await;
+            // Boxed: what it takes to read the logs is gone while the stream is silent.
+            let told = Box::pin(self.session.take()).await;
             if !told.is_empty() {
                 return Some(self.write(&told));
             }
