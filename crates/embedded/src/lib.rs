@@ -2,9 +2,18 @@
 //! installed.
 //!
 //! The parts, in reading order: [`log`], one channel as a value; [`memory`], all channels in memory behind the
-//! [`Broker`](inkwire_core::Broker) trait.
+//! [`Broker`](inkwire_core::Broker) trait; `durable`, logs in a file; [`embedded`], both behind one trait; beside them
+//! `clock`, `reserve` (offsets that no restart uses twice) and `tails` (who listens to what).
 
+mod clock;
+mod durable;
+pub mod embedded;
 pub mod log;
 pub mod memory;
+mod reserve;
+mod tails;
 
+pub use clock::WallClock;
+pub use durable::file::OpenError;
+pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::{Memory, MemoryOptions};

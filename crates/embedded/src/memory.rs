@@ -6,18 +6,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use inkwire_core::{
-    Broker, ChannelName, Draft, Error, Message, Offset, Page, Published, Result, Tail, TailSender,
-};
+use inkwire_core::{Broker, ChannelName, Draft, Error, Message, Offset, Page, Published, Result, Tail};
 use tokio::time::Instant;
 
+use crate::clock::WallClock;
 use crate::log::{Log, Now};
+use crate::tails::Tails;
 
-/// How often a channel without messages is looked at for readers that have gone.
-const UNUSED_CHECK: Duration = Duration::from_secs(60);
 /// How many due channels one publish forgets at most: its share of the housekeeping.
 const FORGET_PER_PUBLISH: usize = 8;
 
@@ -49,6 +46,8 @@ impl Default for MemoryOptions {
 #[derive(Debug, Default)]
 pub struct Memory {
     options: MemoryOptions,
+    wall: WallClock,
+    tails: Arc<Tails>,
     channels: Mutex<Channels>,
 }
 
@@ -65,14 +64,38 @@ struct Channels {
 #[derive(Debug, Default)]
 struct Channel {
     log: Log,
-    tails: Vec<TailSender>,
     is_due: bool,
 }
 
 impl Memory {
     /// An empty store.
     pub fn new(options: MemoryOptions) -> Self {
-        Self { options, channels: Mutex::default() }
+        Self { options, ..Self::default() }
+    }
+
+    /// An empty store beside another one: its offsets lie behind `floor`, and `tails` hear it.
+    pub(crate) fn beside(options: MemoryOptions, wall: WallClock, tails: Arc<Tails>, floor: Offset) -> Self {
+        let channels = Channels { forgotten: floor, ..Channels::default() };
+        Self { options, wall, tails, channels: Mutex::new(channels) }
+    }
+
+    /// Whether there is anything of the channel here.
+    pub(crate) fn holds(&self, channel: &ChannelName) -> bool {
+        self.channels().held(channel).is_some()
+    }
+
+    /// A page of the channel, if there is anything of it here.
+    pub(crate) fn read_held(&self, channel: &ChannelName, after: Offset, limit: usize) -> Option<Page> {
+        self.channels().held(channel).map(|log| log.read(after, limit))
+    }
+
+    /// The highest offset of any channel that was forgotten.
+    pub(crate) fn forgotten(&self) -> Offset {
+        self.channels().forgotten
+    }
+
+    fn now(&self) -> Now {
+        Now { wall_ms: self.wall.now_ms(), instant: Instant::now() }
     }
 
     fn channels(&self) -> MutexGuard<'_, Channels> {
@@ -83,7 +106,7 @@ impl Memory {
 #[async_trait]
 impl Broker for Memory {
     async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
-        let now = now();
+        let now = self.now();
         let mut channels = self.channels();
         channels.forget_due(now.instant);
         if channels.bytes >= self.options.maximum_bytes {
@@ -92,41 +115,44 @@ impl Broker for Memory {
                 self.options.maximum_bytes
             )));
         }
-        channels.append(channel, draft, now)
+        let (published, message) = channels.append(channel, draft, now)?;
+        if let Some(message) = message {
+            // Under the lock, so that announcements keep the order of the offsets.
+            self.tails.announce(channel, &message);
+        }
+        Ok(published)
     }
 
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
-        let mut channels = self.channels();
-        channels.forget_if_expired(channel, Instant::now());
-        let unused = Log::default();
-        let log = channels.by_name.get(channel).map_or(&unused, |channel| &channel.log);
-        Ok(log.read(after, limit))
+        Ok(self.read_held(channel, after, limit).unwrap_or_else(|| Log::default().read(after, limit)))
     }
 
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
-        let (sender, tail) = Tail::new();
-        let mut channels = self.channels();
-        let known = channels.by_name.entry(channel.clone()).or_default();
-        known.tails.retain(|tail| !tail.is_closed());
-        known.tails.push(sender);
-        channels.look_again(channel, Instant::now() + UNUSED_CHECK);
-        Ok(tail)
+        Ok(self.tails.open(channel))
     }
 }
 
 impl Channels {
-    fn append(&mut self, name: &ChannelName, draft: Draft, now: Now) -> Result<Published> {
+    /// The log of a channel that has one.
+    fn held(&mut self, name: &ChannelName) -> Option<&Log> {
+        self.forget_if_expired(name, Instant::now());
+        self.by_name.get(name).map(|known| &known.log).filter(|log| log.head() != Offset::ZERO)
+    }
+
+    fn append(
+        &mut self,
+        name: &ChannelName,
+        draft: Draft,
+        now: Now,
+    ) -> Result<(Published, Option<Arc<Message>>)> {
         let known = self.by_name.entry(name.clone()).or_default();
         let before = known.log.bytes();
         let (published, message) = known.log.append(draft, self.forgotten, now)?;
         self.bytes = self.bytes - before + known.log.bytes();
-        if let Some(message) = message {
-            known.announce(&message);
-        }
         if let Some(expires) = known.log.expires() {
             self.look_again(name, expires);
         }
-        Ok(published)
+        Ok((published, message))
     }
 
     fn look_again(&mut self, name: &ChannelName, at: Instant) {
@@ -147,17 +173,15 @@ impl Channels {
             self.forget_if_expired(&name, now);
             let Some(known) = self.by_name.get_mut(&name) else { continue };
             known.is_due = false;
-            known.tails.retain(|tail| !tail.is_closed());
             match known.log.expires() {
                 Some(expires) => self.look_again(&name, expires),
                 None if known.log.head() != Offset::ZERO => {}
-                None if known.tails.is_empty() => drop(self.by_name.remove(&name)),
-                None => self.look_again(&name, now + UNUSED_CHECK),
+                None => drop(self.by_name.remove(&name)),
             }
         }
     }
 
-    /// Forgets what a channel held when its time is over; its readers' tails go on.
+    /// Forgets what a channel held when its time is over.
     fn forget_if_expired(&mut self, name: &ChannelName, now: Instant) {
         let Some(known) = self.by_name.get_mut(name) else { return };
         if known.log.expires().is_some_and(|expires| expires <= now) {
@@ -166,15 +190,4 @@ impl Channels {
             self.forgotten = self.forgotten.max(log.head());
         }
     }
-}
-
-impl Channel {
-    fn announce(&mut self, message: &Arc<Message>) {
-        self.tails.retain(|tail| tail.send(message).is_ok());
-    }
-}
-
-fn now() -> Now {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { wall_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX), instant: Instant::now() }
 }
