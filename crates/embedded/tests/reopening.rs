@@ -1,0 +1,348 @@
+//! What was answered is there when the store is opened again: messages, order, chain, keyed state, floors, producers; and
+//! offsets only grow, whatever the clock does.
+//!
+//! Breakages that were made on purpose are listed here; each fails at least one case.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use inkwire_core::{
+    Broker as _, Continuity, Draft, Error, Lifetime, Offset, Producer, ProducerId, Published, Retention,
+    State,
+};
+use inkwire_embedded::{Embedded, EmbeddedOptions, OpenError, WallClock};
+use support::{Scratch, assert_chain, body, channel, keyed, plain, publish, read, texts};
+
+/// A time of day that a test sets.
+#[derive(Clone)]
+struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    /// Some time in 2026.
+    const START_MS: u64 = 1_780_000_000_000;
+
+    fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(Self::START_MS)))
+    }
+
+    fn shift(&self, by: i64) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now.saturating_add_signed(by), Ordering::Relaxed);
+    }
+
+    fn open(&self, directory: &Scratch) -> Embedded {
+        let time = Arc::clone(&self.0);
+        let wall = WallClock::new(move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed)));
+        Embedded::open(EmbeddedOptions { wall, ..directory.options() }).expect("the store opens")
+    }
+}
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+fn producer(id: &str, seq: u64) -> Producer {
+    Producer { id: ProducerId::new(id).expect("a producer id"), seq }
+}
+
+#[tokio::test]
+async fn everything_answered_is_there_and_goes_on() {
+    let directory = Scratch::new();
+    let (log, mut expected) = (channel("log"), Vec::new());
+    let mut offsets = Vec::new();
+    for life in 0..4 {
+        let broker = directory.open();
+        let page = read(&broker, &log, Offset::ZERO).await;
+        assert_eq!(texts(&page.messages), expected);
+        assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), offsets);
+        for n in 0..25 {
+            expected.push(format!("{life}.{n}"));
+            offsets.push(publish(&broker, &log, plain(format!("{life}.{n}"))).await);
+        }
+    }
+    let broker = directory.open();
+    let page = read(&broker, &log, Offset::ZERO).await;
+    assert_eq!(texts(&page.messages), expected);
+    assert_chain(&page.messages);
+    assert_eq!((page.messages[0].prev, page.continuity), (Offset::ZERO, Continuity::Proved));
+    assert_eq!(read(&broker, &log, offsets[30]).await.continuity, Continuity::Proved);
+}
+
+#[tokio::test]
+async fn a_keyed_channel_keeps_its_state_and_its_rule() {
+    let directory = Scratch::new();
+    let board = channel("board");
+    let broker = directory.open();
+    let a = publish(&broker, &board, keyed("a", "5", State::Live)).await;
+    publish(&broker, &board, keyed("b", "1", State::Live)).await;
+    let b = publish(&broker, &board, keyed("b", "2", State::Tombstone)).await;
+    drop(broker);
+
+    let broker = directory.open();
+    let again = |key, version| broker.publish(&board, keyed(key, version, State::Live));
+    assert_eq!(again("a", "5").await, Ok(Published::Duplicate(a)));
+    assert_eq!(again("a", "4").await, Ok(Published::Superseded(a)));
+    assert_eq!(again("b", "1").await, Ok(Published::Superseded(b)));
+    assert!(matches!(again("a", "6").await, Ok(Published::Appended(_))));
+    let page = read(&broker, &board, Offset::ZERO).await;
+    assert_eq!(texts(&page.messages), ["b=2", "a=6"]);
+    assert_eq!(page.messages[0].keyed.as_ref().map(|keyed| keyed.state), Some(State::Tombstone));
+    assert!(matches!(broker.publish(&board, plain("x")).await, Err(Error::Kind("keyed"))));
+}
+
+#[tokio::test]
+async fn the_floor_and_the_creation_stay() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let board = channel("board");
+    let few = Retention { maximum: 2, ..Retention::KEYED };
+    let broker = hands.open(&directory);
+    let mut offsets = Vec::new();
+    for key in ["a", "b", "c", "d"] {
+        hands.shift(5);
+        offsets.push(publish(&broker, &board, keyed(key, "1", State::Live).retained(few)).await);
+    }
+    drop(broker);
+    let broker = hands.open(&directory);
+    for (at, continuity) in [(0, Continuity::Broken), (1, Continuity::Proved), (3, Continuity::Proved)] {
+        assert_eq!(read(&broker, &board, offsets[at]).await.continuity, continuity, "{at}");
+    }
+    let before = Offset { ms: offsets[0].ms - 1, seq: 0 };
+    assert_eq!(read(&broker, &board, before).await.continuity, Continuity::Broken);
+    let future = Offset { ms: offsets[3].ms + 1, seq: 0 };
+    assert_eq!(read(&broker, &board, future).await.continuity, Continuity::Broken);
+}
+
+#[tokio::test]
+async fn tombstones_are_collected_in_a_later_life() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let board = channel("board");
+    let broker = hands.open(&directory);
+    let first = publish(&broker, &board, keyed("a", "1", State::Live)).await;
+    publish(&broker, &board, keyed("a", "2", State::Tombstone)).await;
+    drop(broker);
+
+    hands.shift(23 * HOUR);
+    let broker = hands.open(&directory);
+    publish(&broker, &board, keyed("b", "1", State::Live)).await;
+    assert_eq!(texts(&read(&broker, &board, Offset::ZERO).await.messages), ["a=2", "b=1"]);
+    drop(broker);
+
+    hands.shift(2 * HOUR);
+    let broker = hands.open(&directory);
+    publish(&broker, &board, keyed("c", "1", State::Live)).await;
+    assert_eq!(texts(&read(&broker, &board, Offset::ZERO).await.messages), ["b=1", "c=1"]);
+    assert_eq!(read(&broker, &board, first).await.continuity, Continuity::Broken);
+    drop(broker);
+
+    let broker = hands.open(&directory);
+    assert_eq!(read(&broker, &board, first).await.continuity, Continuity::Broken, "the floor stays");
+}
+
+#[tokio::test]
+async fn producers_are_remembered_five_minutes_over_restarts_and_clock_jumps() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let log = channel("log");
+    let by = |seq| plain(seq).by(producer("p", seq));
+    let broker = hands.open(&directory);
+    let first = publish(&broker, &log, by(7)).await;
+    // Within a life the time of day does not matter.
+    hands.shift(HOUR);
+    assert_eq!(broker.publish(&log, by(7)).await, Ok(Published::Duplicate(first)));
+    hands.shift(-HOUR);
+    drop(broker);
+    for jump in [4 * MINUTE, -2 * HOUR, 2 * HOUR] {
+        hands.shift(jump);
+        let broker = hands.open(&directory);
+        assert_eq!(broker.publish(&log, by(7)).await, Ok(Published::Duplicate(first)), "{jump}");
+        assert_eq!(broker.publish(&log, by(3)).await, Ok(Published::Duplicate(first)), "{jump}");
+    }
+    hands.shift(2 * MINUTE);
+    let broker = hands.open(&directory);
+    assert!(matches!(broker.publish(&log, by(3)).await, Ok(Published::Appended(_))), "forgotten");
+}
+
+#[tokio::test]
+async fn offsets_grow_after_trimming_everything_under_a_clock_that_went_back() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let log = channel("log");
+    let nothing = Retention { maximum: 0, ..Retention::PLAIN };
+    let broker = hands.open(&directory);
+    let mut last = Offset::ZERO;
+    let mut cut = 0;
+    for n in 0..300 {
+        last = publish(&broker, &log, plain(n).retained(nothing)).await;
+        cut += usize::from(read(&broker, &log, Offset::ZERO).await.messages.is_empty());
+    }
+    assert!(cut >= 2, "everything is trimmed from time to time");
+    // Up to the moment at which nothing is left.
+    while !read(&broker, &log, Offset::ZERO).await.messages.is_empty() {
+        last = publish(&broker, &log, plain("more").retained(nothing)).await;
+    }
+    drop(broker);
+
+    hands.shift(-HOUR);
+    let broker = hands.open(&directory);
+    let page = read(&broker, &log, last).await;
+    assert_eq!((page.messages.len(), page.head, page.continuity), (0, last, Continuity::Proved));
+    assert_eq!(read(&broker, &log, Offset::ZERO).await.continuity, Continuity::Broken);
+    let next = publish(&broker, &log, plain("next")).await;
+    assert!(next > last, "{next} after {last}");
+    let page = read(&broker, &log, last).await;
+    assert_eq!((page.messages[0].prev, page.continuity), (last, Continuity::Proved));
+}
+
+#[tokio::test]
+async fn short_lived_channels_are_gone_and_their_offsets_are_not_used_again() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let room = channel("$room/a");
+    let brief = Retention { lifetime: Lifetime::Expires(Duration::from_secs(60)), ..Retention::KEYED };
+    let mut last = Offset::ZERO;
+    for life in 0..4 {
+        let broker = hands.open(&directory);
+        assert_eq!(read(&broker, &room, Offset::ZERO).await.head, Offset::ZERO, "life {life}");
+        for version in ["1", "2", "3"] {
+            hands.shift(7_000);
+            let next = publish(&broker, &room, keyed("a", version, State::Live).retained(brief)).await;
+            assert!(next > last, "life {life}: {next} after {last}");
+            last = next;
+        }
+        assert_eq!(read(&broker, &room, Offset::ZERO).await.messages.len(), 1);
+        drop(broker);
+        hands.shift(-HOUR);
+    }
+}
+
+#[tokio::test]
+async fn a_channel_is_durable_or_short_lived() {
+    let directory = Scratch::new();
+    let broker = directory.open();
+    let brief = Retention { lifetime: Lifetime::Expires(Duration::from_millis(50)), ..Retention::PLAIN };
+    let (kept, passing) = (channel("kept"), channel("passing"));
+    publish(&broker, &kept, plain(1)).await;
+    let answer = broker.publish(&kept, plain(2).retained(brief)).await;
+    assert_eq!(answer, Err(Error::Kind("durable")));
+    let before = publish(&broker, &passing, plain(1).retained(brief)).await;
+    assert_eq!(broker.publish(&passing, plain(2)).await, Err(Error::Kind("short-lived")));
+    while read(&broker, &passing, Offset::ZERO).await.head != Offset::ZERO {
+        tokio::task::yield_now().await;
+    }
+    let after = publish(&broker, &passing, plain(3)).await;
+    assert!(after > before, "free again, and no offset used twice");
+}
+
+#[tokio::test]
+async fn a_directory_serves_one() {
+    let directory = Scratch::new();
+    let broker = directory.open();
+    let second = Embedded::open(directory.options());
+    assert!(matches!(second, Err(OpenError::Locked(_))), "{second:?}");
+    drop(broker);
+    directory.open();
+}
+
+#[tokio::test]
+async fn strangers_are_refused_and_left_alone() {
+    let text = b"this is not a database, and long enough to look at ".repeat(100);
+    let other = other_database(|database| database.execute_batch("CREATE TABLE theirs (a)"));
+    let marked = other_database(|database| {
+        database.execute_batch("PRAGMA application_id = 77; PRAGMA user_version = 1; CREATE TABLE theirs (a)")
+    });
+    for content in [text, other, marked] {
+        let directory = Scratch::new();
+        let file = directory.path().join("inkwire.db");
+        std::fs::write(&file, &content).expect("written");
+        let opened = Embedded::open(directory.options());
+        assert!(matches!(opened, Err(OpenError::Foreign(_))), "{opened:?}");
+        assert!(std::fs::read(&file).expect("still there") == content, "the file was touched");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let directory = Scratch::new();
+    drop(directory.open());
+    let file = directory.path().join("inkwire.db");
+    let database = rusqlite::Connection::open(&file).expect("opened");
+    database.pragma_update(None, "user_version", 99).expect("written");
+    drop(database);
+    let opened = Embedded::open(directory.options());
+    assert!(matches!(&opened, Err(OpenError::Newer { found: 99, known: 1, .. })), "{opened:?}");
+    let said = opened.expect_err("refused").to_string();
+    assert!(said.contains("format 99"), "{said}");
+}
+
+fn other_database(fill: impl Fn(&rusqlite::Connection) -> rusqlite::Result<()>) -> Vec<u8> {
+    let directory = Scratch::new();
+    let file = directory.path().join("other.db");
+    let database = rusqlite::Connection::open(&file).expect("opened");
+    fill(&database).expect("filled");
+    drop(database);
+    std::fs::read(file).expect("read")
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_and_is_read_on() {
+    let directory = Scratch::new();
+    let options = EmbeddedOptions { maximum_bytes: Some(400 << 10), ..directory.options() };
+    let broker = Embedded::open(options).expect("the store opens");
+    let (log, text) = (channel("log"), "x".repeat(10_000));
+    let mut answered = Vec::new();
+    let refused = loop {
+        match broker.publish(&log, plain(&text)).await {
+            Ok(published) => answered.push(published.offset()),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&refused, Error::Unavailable(said) if said.contains("full")), "{refused:?}");
+    let page = read(&broker, &log, Offset::ZERO).await;
+    assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), answered);
+    drop(broker);
+
+    // With more room it goes on where it was.
+    let broker = directory.open();
+    publish(&broker, &log, Draft::plain(body("next"))).await;
+    let page = read(&broker, &log, Offset::ZERO).await;
+    assert_eq!(page.messages.len(), answered.len() + 1);
+    assert_chain(&page.messages);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_read_where_it_can_be() {
+    let directory = Scratch::new();
+    let broker = directory.open();
+    let channels: Vec<_> = (0..20).map(|n| channel(&format!("c{n}"))).collect();
+    for log in &channels {
+        for n in 0..60 {
+            publish(&broker, log, plain(format!("{n} {}", "y".repeat(200)))).await;
+        }
+    }
+    drop(broker);
+    let file = directory.path().join("inkwire.db");
+    let mut content = std::fs::read(&file).expect("read");
+    let at = content.len() * 3 / 4;
+    content[at..at + 6].fill(0x5a);
+    std::fs::write(&file, &content).expect("written");
+
+    let broker = directory.open();
+    let (mut whole, mut unreadable) = (0, 0);
+    for log in &channels {
+        match broker.read(log, Offset::ZERO, 1_000).await {
+            Ok(page) => {
+                assert_eq!(page.messages.len(), 60);
+                assert_chain(&page.messages);
+                whole += 1;
+            }
+            Err(Error::Unavailable(_)) => unreadable += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(whole >= 18 && unreadable >= 1, "{whole} whole, {unreadable} unreadable");
+
+    drop(broker);
+    content[100..4096].fill(0x5a);
+    std::fs::write(&file, &content).expect("written");
+    let opened = Embedded::open(directory.options());
+    assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::Foreign(_))), "{opened:?}");
+}
