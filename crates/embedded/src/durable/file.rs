@@ -148,6 +148,13 @@ impl Directory {
         Ok(directory)
     }
 
+    /// How much an earlier process may have left in the WAL.
+    pub(crate) fn wal_bytes(&self) -> usize {
+        let mut wal = self.file.clone().into_os_string();
+        wal.push("-wal");
+        fs::metadata(wal).map_or(0, |wal| usize::try_from(wal.len()).unwrap_or(usize::MAX))
+    }
+
     /// The connection that writes; makes or checks the file.
     ///
     /// # Errors

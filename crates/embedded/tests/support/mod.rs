@@ -44,6 +44,11 @@ impl Drop for Scratch {
     }
 }
 
+/// The store in a directory of a test's own, beside what else the test keeps there.
+pub fn store(directory: &Path) -> Embedded {
+    Embedded::open(EmbeddedOptions::new(directory.join("store"))).expect("the store opens")
+}
+
 pub fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).expect("a channel name")
 }
