@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::message::{Draft, Message};
-use crate::name::ChannelName;
+use crate::name::{ChannelName, ConsumerName, GroupName};
 use crate::offset::Offset;
 
 /// What a broker answers when it cannot do what was asked.
@@ -75,6 +76,40 @@ impl Page {
     }
 }
 
+/// What a consumer asks of its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The group. Its first claim in a channel that holds anything makes it.
+    pub group: GroupName,
+    /// Who asks.
+    pub consumer: ConsumerName,
+    /// At most this many messages.
+    pub count: usize,
+    /// Messages that another consumer took so long ago, and has not acknowledged, are taken over.
+    pub min_idle: Duration,
+    /// Where a new group begins: after this offset. A group that exists goes on where it is.
+    pub from: Offset,
+}
+
+impl Claim {
+    /// How long a consumer may be silent before its messages are given to others, unless told otherwise: 30 s.
+    pub const MIN_IDLE: Duration = Duration::from_secs(30);
+
+    /// A claim on all there is, from the channel's beginning.
+    pub fn new(group: GroupName, consumer: ConsumerName, count: usize) -> Self {
+        Self { group, consumer, count, min_idle: Self::MIN_IDLE, from: Offset::ZERO }
+    }
+}
+
+/// A message that a consumer holds until it acknowledges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The message.
+    pub message: Arc<Message>,
+    /// How often it was given to a consumer of the group, this time included.
+    pub deliveries: u64,
+}
+
 /// A store of logs, and announcer of what is new in them.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
@@ -90,6 +125,21 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The messages from now on. Keeps order; may skip; ends rather than lose its latest message quietly.
     async fn tail(&self, channel: &ChannelName) -> Result<Tail>;
+
+    /// Takes messages for a consumer of a group, without waiting for any: first those that were taken, are not
+    /// acknowledged, and whose holder (whoever it is) was silent for [`Claim::min_idle`]; then those that nobody of the
+    /// group was given yet, oldest first. Each is held by one consumer at a time. A message that leaves the log is given
+    /// to nobody any more.
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>>;
+
+    /// Settles messages of a group for good, whoever holds them. Answers how many of them were held and not yet
+    /// acknowledged.
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize>;
 }
 
 /// How many announced messages wait for a feed to take them. When it is full, the tail ends; the feed then reads the

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::broker::{Broker, Continuity, Page, Published, Result};
+use crate::broker::{Broker, Claim, Claimed, Continuity, Page, Published, Result};
 use crate::feed::Feed;
 use crate::message::Draft;
-use crate::name::ChannelName;
+use crate::name::{ChannelName, GroupName};
 use crate::offset::Offset;
 use crate::subscription::{Start, Started, Subscription, Wake};
 
@@ -69,6 +69,27 @@ impl Hub {
     /// The broker's.
     pub async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
         self.0.broker.read(channel, after, limit).await
+    }
+
+    /// Takes messages for a consumer of a group; see [`Broker::claim`].
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        self.0.broker.claim(channel, claim).await
+    }
+
+    /// Settles messages of a group; see [`Broker::acknowledge`].
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        self.0.broker.acknowledge(channel, group, offsets).await
     }
 
     /// The offset of the newest message of a channel; [`Offset::ZERO`] for an unused one.

@@ -26,9 +26,9 @@ pub mod subscription;
 #[cfg(feature = "suite")]
 pub mod suite;
 
-pub use broker::{Broker, Continuity, Error, Page, Published, Result, Tail, TailSender};
+pub use broker::{Broker, Claim, Claimed, Continuity, Error, Page, Published, Result, Tail, TailSender};
 pub use hub::{Hub, HubOptions};
 pub use message::{Draft, Fields, Keyed, Lifetime, Message, Producer, Retention, State};
-pub use name::{ChannelName, FieldName, Key, NameError, ProducerId, Version};
+pub use name::{ChannelName, ConsumerName, FieldName, GroupName, Key, NameError, ProducerId, Version};
 pub use offset::Offset;
 pub use subscription::{Event, Start, Subscription, Wake};

@@ -131,6 +131,31 @@ name! {
     }
 }
 
+fn group_word(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)
+}
+
+name! {
+    /// The name of a consumer group of a channel: 1–128 of `[A-Za-z0-9_.:-]`.
+    GroupName, |text| {
+        if !group_word(text) {
+            return Err(NameError("a group name is 1 to 128 of A-Z a-z 0-9 _ . : -"));
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// The name of one consumer in its group: 1–128 of `[A-Za-z0-9_.:-]`.
+    ConsumerName, |text| {
+        if !group_word(text) {
+            return Err(NameError("a consumer name is 1 to 128 of A-Z a-z 0-9 _ . : -"));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +189,17 @@ mod tests {
         assert!(Version::new("2").unwrap() > Version::new("10").unwrap());
         assert!(Version::new("left").unwrap() > Version::new("00000000000000000009").unwrap());
         assert!(Version::new("a b").is_err());
+    }
+
+    #[test]
+    fn groups_and_consumers() {
+        let long = "a".repeat(128);
+        for good in ["a", "A_z.0:-", long.as_str()] {
+            assert!(GroupName::new(good).is_ok() && ConsumerName::new(good).is_ok(), "{good}");
+        }
+        let longer = "a".repeat(129);
+        for bad in ["", "a b", "a/b", "$", "é", longer.as_str()] {
+            assert!(GroupName::new(bad).is_err() && ConsumerName::new(bad).is_err(), "{bad}");
+        }
     }
 }

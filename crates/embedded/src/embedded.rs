@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use inkwire_core::{Broker, ChannelName, Draft, Error, Lifetime, Offset, Page, Published, Result, Tail};
+use inkwire_core::{
+    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Lifetime, Offset, Page, Published, Result,
+    Tail,
+};
 use rusqlite::params;
 
 use crate::clock::{AgeClock, WallClock};
@@ -158,5 +161,27 @@ impl Broker for Embedded {
 
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
         Ok(self.tails.open(channel))
+    }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        if self.memory.holds(channel) {
+            return self.memory.claim(channel, claim).await;
+        }
+        let channel = channel.clone();
+        self.writer.ask(0, |answer| Request::Claim { channel, claim, answer }).await
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        if self.memory.holds(channel) {
+            return self.memory.acknowledge(channel, group, offsets).await;
+        }
+        let (channel, group, offsets) = (channel.clone(), group.clone(), offsets.to_vec());
+        let weight = size_of_val(offsets.as_slice());
+        self.writer.ask(weight, |answer| Request::Acknowledge { channel, group, offsets, answer }).await
     }
 }

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkwire_core::{
-    Continuity, Draft, Error, Key, Lifetime, Message, Offset, Page, Producer, ProducerId, Published, Result,
-    Retention, State,
+    Claim, Claimed, Continuity, Draft, Error, GroupName, Key, Lifetime, Message, Offset, Page, Producer,
+    ProducerId, Published, Result, Retention, State,
 };
 use tokio::time::Instant;
+
+use crate::group::Groups;
 
 /// How long a producer's latest sequence number is remembered.
 const PRODUCERS_REMEMBERED: Duration = Duration::from_secs(5 * 60);
@@ -34,6 +36,7 @@ pub struct Log {
     bytes: usize,
     keyed: Option<Box<KeyIndex>>,
     producers: Option<Box<Producers>>,
+    groups: Option<Box<Groups>>,
     expires: Option<Instant>,
 }
 
@@ -113,6 +116,19 @@ impl Log {
         let continuity = self.continuity(after, following.clone().next());
         let messages = following.by_ref().take(limit).cloned().collect();
         Page { messages, head: self.head, continuity }
+    }
+
+    /// See [`Broker::claim`](inkwire_core::Broker::claim).
+    pub fn claim(&mut self, claim: &Claim, now: Instant) -> Vec<Claimed> {
+        if self.head == Offset::ZERO {
+            return Vec::new();
+        }
+        self.groups.get_or_insert_default().claim(&self.entries, claim, now)
+    }
+
+    /// See [`Broker::acknowledge`](inkwire_core::Broker::acknowledge).
+    pub fn acknowledge(&mut self, group: &GroupName, offsets: &[Offset]) -> usize {
+        self.groups.as_mut().map_or(0, |groups| groups.acknowledge(group, offsets))
     }
 
     fn continuity(&self, after: Offset, next: Option<&Arc<Message>>) -> Continuity {

@@ -8,7 +8,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use inkwire_core::{Broker, ChannelName, Draft, Error, Message, Offset, Page, Published, Result, Tail};
+use inkwire_core::{
+    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Message, Offset, Page, Published, Result,
+    Tail,
+};
 use tokio::time::Instant;
 
 use crate::clock::WallClock;
@@ -130,13 +133,27 @@ impl Broker for Memory {
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
         Ok(self.tails.open(channel))
     }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        let mut channels = self.channels();
+        Ok(channels.held(channel).map_or_else(Vec::new, |log| log.claim(&claim, Instant::now())))
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        Ok(self.channels().held(channel).map_or(0, |log| log.acknowledge(group, offsets)))
+    }
 }
 
 impl Channels {
     /// The log of a channel that has one.
-    fn held(&mut self, name: &ChannelName) -> Option<&Log> {
+    fn held(&mut self, name: &ChannelName) -> Option<&mut Log> {
         self.forget_if_expired(name, Instant::now());
-        self.by_name.get(name).map(|known| &known.log).filter(|log| log.head() != Offset::ZERO)
+        self.by_name.get_mut(name).map(|known| &mut known.log).filter(|log| log.head() != Offset::ZERO)
     }
 
     fn append(

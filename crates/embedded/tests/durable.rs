@@ -5,7 +5,9 @@ mod support;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use inkwire_core::{Broker, ChannelName, Draft, Offset, Page, Published, Result, Tail};
+use inkwire_core::{
+    Broker, ChannelName, Claim, Claimed, Draft, GroupName, Offset, Page, Published, Result, Tail,
+};
 use inkwire_embedded::Embedded;
 use support::Scratch;
 
@@ -34,6 +36,19 @@ impl Broker for Temporary {
 
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
         self.embedded.tail(channel).await
+    }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        self.embedded.claim(channel, claim).await
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        self.embedded.acknowledge(channel, group, offsets).await
     }
 }
 

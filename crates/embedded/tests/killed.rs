@@ -3,6 +3,8 @@
 //! The child is this very test binary, started again with [`CHILD`] set. `INKWIRE_ROUNDS` says how often it is killed
 //! (10), `INKWIRE_SEED` where the dice begin.
 
+#![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
+
 mod support;
 
 use std::collections::{BTreeMap, HashMap};

@@ -3,6 +3,8 @@
 //!
 //! Breakages that were made on purpose are listed here; each fails at least one case.
 
+#![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
+
 mod support;
 
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use inkwire_core::{
-    Broker as _, Continuity, Draft, Error, Lifetime, Offset, Producer, ProducerId, Published, Retention,
-    State,
+    Broker as _, Claim, Claimed, ConsumerName, Continuity, Draft, Error, GroupName, Lifetime, Offset,
+    Producer, ProducerId, Published, Retention, State,
 };
 use inkwire_embedded::{Embedded, EmbeddedOptions, OpenError, WallClock};
 use support::{Scratch, assert_chain, body, channel, keyed, plain, publish, read, texts};
@@ -161,6 +163,44 @@ async fn producers_are_remembered_five_minutes_over_restarts_and_clock_jumps() {
     hands.shift(2 * MINUTE);
     let broker = hands.open(&directory);
     assert!(matches!(broker.publish(&log, by(3)).await, Ok(Published::Appended(_))), "forgotten");
+}
+
+#[tokio::test]
+async fn a_group_goes_on_where_it_was() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let log = channel("log");
+    let group = GroupName::new("workers").expect("a group name");
+    let claim = |consumer: &str, count, min_idle| Claim {
+        min_idle,
+        ..Claim::new(group.clone(), ConsumerName::new(consumer).expect("a consumer name"), count)
+    };
+    let given = |claimed: Vec<Claimed>| -> Vec<(Offset, u64)> {
+        claimed.iter().map(|claimed| (claimed.message.offset, claimed.deliveries)).collect()
+    };
+    let broker = hands.open(&directory);
+    let mut offsets = Vec::new();
+    for n in 0..6 {
+        offsets.push(publish(&broker, &log, plain(n)).await);
+    }
+    broker.claim(&log, claim("a", 3, Duration::ZERO)).await.expect("claimed");
+    broker.acknowledge(&log, &group, &offsets[..1]).await.expect("acknowledged");
+    drop(broker);
+
+    hands.shift(MINUTE);
+    let broker = hands.open(&directory);
+    let half_an_hour = Duration::from_secs(1800);
+    let fresh = broker.claim(&log, claim("b", 1, half_an_hour)).await.expect("claimed");
+    assert_eq!(given(fresh), [(offsets[3], 1)], "a has half an hour");
+    let second_try = broker.claim(&log, claim("b", 10, Duration::from_secs(59))).await.expect("claimed");
+    let expected = [(offsets[1], 2), (offsets[2], 2), (offsets[4], 1), (offsets[5], 1)];
+    assert_eq!(given(second_try), expected, "time went on while the store was closed");
+    drop(broker);
+
+    let broker = hands.open(&directory);
+    assert_eq!(broker.acknowledge(&log, &group, &offsets).await, Ok(5), "the first was settled before");
+    drop(broker);
+    let broker = hands.open(&directory);
+    assert_eq!(broker.claim(&log, claim("c", 10, Duration::ZERO)).await, Ok(Vec::new()));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 
-use crate::broker::{Broker, Error, Page, Published, Result, Tail, TailSender};
-use crate::{ChannelName, Draft, Offset};
+use crate::broker::{Broker, Claim, Claimed, Error, Page, Published, Result, Tail, TailSender};
+use crate::{ChannelName, Draft, GroupName, Offset};
 
 /// How long a tail that skipped may stay silent before it must end.
 const SILENCE_AFTER_SKIP: Duration = Duration::from_millis(30);
@@ -68,6 +68,19 @@ impl Broker for Faulty {
         let (sender, tail) = Tail::new();
         tokio::spawn(forward(inner, sender, StdRng::seed_from_u64(self.roll())));
         Ok(tail)
+    }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        self.inner.claim(channel, claim).await
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        self.inner.acknowledge(channel, group, offsets).await
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! [`logs`] has order, chain, pages, trimming, continuity, expiry, producers and concurrency; [`keyed`] upserts,
 //! tombstones, state and changes; [`tails`] announcements; [`readers`] subscriptions, also on a broker whose tails and
-//! reads fail, made by [`faulty`].
+//! reads fail, made by [`faulty`]; [`groups`] consumer groups.
 //!
 //! Breakages that were made on purpose, each of which fails at least one case: `prev` of every message set to zero;
 //! trimming one message too many; the keyed rule with `>=`; a tombstone collected without raising the floor; a tail that
 //! drops its newest message when full instead of ending; a cursor that takes any later message for the next one; a
 //! subscription that believes the ring after a reset; a feed that keeps its ring when its tail broke; the gap event left
-//! out; the head read before the tail is opened.
+//! out; the head read before the tail is opened; a message claimed that is not noted as held; a take-over that does not
+//! count; an acknowledgement that leaves the message held.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
 pub mod faulty;
+pub mod groups;
 pub mod keyed;
 pub mod logs;
 pub mod readers;
@@ -36,7 +38,10 @@ macro_rules! broker_suite {
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
                     evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, one_winner],
             tails: [announces_in_order, ends_rather_than_lose, two_tails],
-            readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers]);
+            readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers],
+            groups: [each_message_to_one_consumer, the_silent_are_relieved, acknowledged_for_good,
+                     where_a_group_begins, groups_are_independent, what_leaves_the_log_is_given_to_nobody,
+                     eight_consumers]);
     };
     (@cases $paused:literal, $make:expr, $($area:ident: [$($case:ident),+]),+) => {
         $(mod $area {

@@ -9,6 +9,7 @@
 pub(crate) mod append;
 pub(crate) mod channel;
 pub(crate) mod file;
+pub(crate) mod group;
 pub(crate) mod readers;
 pub(crate) mod row;
 pub(crate) mod trouble;
