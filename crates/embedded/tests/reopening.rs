@@ -338,6 +338,9 @@ async fn a_full_store_says_so_and_is_read_on() {
     assert!(matches!(&refused, Error::Unavailable(said) if said.contains("full")), "{refused:?}");
     let page = read(&broker, &log, Offset::ZERO).await;
     assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), answered);
+    // What was undone has left no trace: a smaller one still finds room.
+    answered.push(publish(&broker, &log, plain("small")).await);
+    assert_chain(&read(&broker, &log, Offset::ZERO).await.messages);
     drop(broker);
 
     // With more room it goes on where it was.

@@ -186,3 +186,34 @@ pub async fn concurrent_publishers(broker: UnderTest) {
     }
     assert_eq!(page.messages.len(), 400);
 }
+
+/// However much is published meanwhile: messages, head and proof of a page belong together.
+pub async fn pages_are_of_one_piece(broker: UnderTest) {
+    const MESSAGES: usize = 600;
+    let channel = channel("piece");
+    let publisher = tokio::spawn({
+        let (broker, channel) = (broker.clone(), channel.clone());
+        let few = Retention { maximum: 200, ..Retention::PLAIN };
+        async move {
+            for n in 0..MESSAGES {
+                broker
+                    .publish(&channel, Draft::plain(body(n)).retained(few))
+                    .await
+                    .expect("the broker takes it");
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut level = Offset::ZERO;
+    while !publisher.is_finished() {
+        let page = read(&broker, &channel, Offset::ZERO, 1_000).await;
+        let last = page.messages.last().map_or(Offset::ZERO, |message| message.offset);
+        assert_eq!(last, page.head, "the head is the last of a page that ends there");
+        assert!(page.messages.is_sorted_by(|a, b| a.offset == b.prev), "no hole");
+        let since = read(&broker, &channel, level, 1_000).await;
+        assert_eq!(since.continuity, Continuity::Proved, "what was just read is continued");
+        level = since.head;
+        tokio::task::yield_now().await;
+    }
+    publisher.await.expect("the publisher comes to an end");
+}

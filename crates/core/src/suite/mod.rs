@@ -9,7 +9,8 @@
 //! drops its newest message when full instead of ending; a cursor that takes any later message for the next one; a
 //! subscription that believes the ring after a reset; a feed that keeps its ring when its tail broke; the gap event left
 //! out; the head read before the tail is opened; a message claimed that is not noted as held; a take-over that does not
-//! count; an acknowledgement that leaves the message held.
+//! count; an acknowledgement that leaves the message held;
+//! an announcement before the message can be read; a head read apart from its messages.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
@@ -34,10 +35,10 @@ macro_rules! broker_suite {
     (start_paused = $paused:literal, $make:expr) => {
         $crate::broker_suite!(@cases $paused, $make,
             logs: [order_and_chain, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
-                   one_kind_for_ever, expiry, producers, concurrent_publishers],
+                   one_kind_for_ever, expiry, producers, concurrent_publishers, pages_are_of_one_piece],
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
                     evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, one_winner],
-            tails: [announces_in_order, ends_rather_than_lose, two_tails],
+            tails: [announces_in_order, ends_rather_than_lose, two_tails, what_is_announced_can_be_read],
             readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers],
             groups: [each_message_to_one_consumer, the_silent_are_relieved, acknowledged_for_good,
                      where_a_group_begins, groups_are_independent, what_leaves_the_log_is_given_to_nobody,

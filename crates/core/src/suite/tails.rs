@@ -52,3 +52,23 @@ pub async fn two_tails(broker: UnderTest) {
         assert_eq!(texts([&message]), [expected]);
     }
 }
+
+/// Whoever hears of a message finds it in the log.
+pub async fn what_is_announced_can_be_read(broker: UnderTest) {
+    let channel = channel("readable");
+    let mut tail = broker.tail(&channel).await.expect("the channel can be followed");
+    let publisher = tokio::spawn({
+        let (broker, channel) = (broker.clone(), channel.clone());
+        async move {
+            for n in 0..100 {
+                publish(&broker, &channel, n).await;
+            }
+        }
+    });
+    for _ in 0..100 {
+        let message = tail.next().await.expect("the tail goes on");
+        let page = read(&broker, &channel, message.prev, 1).await;
+        assert_eq!(page.messages, [message]);
+    }
+    publisher.await.expect("the publisher comes to an end");
+}
