@@ -2,6 +2,9 @@
 //!
 //! The child is this very test binary, started again with [`CHILD`] set. `INKWIRE_ROUNDS` says how often it is killed
 //! (10), `INKWIRE_SEED` where the dice begin.
+//!
+//! What SIGKILL cannot show, an answer that comes shortly before its commit, is found by the broker suite: an answered
+//! message can be read at once.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 

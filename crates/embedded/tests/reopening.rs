@@ -1,7 +1,11 @@
 //! What was answered is there when the store is opened again: messages, order, chain, keyed state, floors, producers; and
 //! offsets only grow, whatever the clock does.
 //!
-//! Breakages that were made on purpose are listed here; each fails at least one case.
+//! Breakages that were made on purpose, each of which fails at least one case: the floor, the creation, or the due time
+//! of tombstones forgotten by a restart; the head taken from what is kept; offsets from the clock alone; ages from the
+//! time of day alone; producers forgotten by a restart, or never; no offsets reserved for short-lived channels; what is
+//! known of channels trusted after a transaction was undone; no lock; any format accepted; no checksum; offsets written
+//! as plain signed numbers.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
@@ -110,10 +114,21 @@ async fn the_floor_and_the_creation_stay() {
     for (at, continuity) in [(0, Continuity::Broken), (1, Continuity::Proved), (3, Continuity::Proved)] {
         assert_eq!(read(&broker, &board, offsets[at]).await.continuity, continuity, "{at}");
     }
-    let before = Offset { ms: offsets[0].ms - 1, seq: 0 };
-    assert_eq!(read(&broker, &board, before).await.continuity, Continuity::Broken);
     let future = Offset { ms: offsets[3].ms + 1, seq: 0 };
     assert_eq!(read(&broker, &board, future).await.continuity, Continuity::Broken);
+}
+
+#[tokio::test]
+async fn a_cursor_before_the_creation_belongs_to_another_life() {
+    let directory = Scratch::new();
+    let board = channel("board");
+    let broker = directory.open();
+    let first = publish(&broker, &board, keyed("a", "1", State::Live)).await;
+    drop(broker);
+    let broker = directory.open();
+    let before = Offset { ms: first.ms - 1, seq: 0 };
+    assert_eq!(read(&broker, &board, before).await.continuity, Continuity::Broken);
+    assert_eq!(read(&broker, &board, first).await.continuity, Continuity::Proved);
 }
 
 #[tokio::test]
@@ -160,6 +175,19 @@ async fn producers_are_remembered_five_minutes_over_restarts_and_clock_jumps() {
         assert_eq!(broker.publish(&log, by(7)).await, Ok(Published::Duplicate(first)), "{jump}");
         assert_eq!(broker.publish(&log, by(3)).await, Ok(Published::Duplicate(first)), "{jump}");
     }
+    // What is written under a clock that is two hours late is not two hours old when the clock is put right.
+    hands.shift(-2 * HOUR);
+    let broker = hands.open(&directory);
+    let late = publish(&broker, &log, plain("late").by(producer("q", 1))).await;
+    drop(broker);
+    hands.shift(2 * HOUR);
+    let broker = hands.open(&directory);
+    assert_eq!(
+        broker.publish(&log, plain("late").by(producer("q", 1))).await,
+        Ok(Published::Duplicate(late))
+    );
+    drop(broker);
+
     hands.shift(2 * MINUTE);
     let broker = hands.open(&directory);
     assert!(matches!(broker.publish(&log, by(3)).await, Ok(Published::Appended(_))), "forgotten");
@@ -338,9 +366,6 @@ async fn a_full_store_says_so_and_is_read_on() {
     assert!(matches!(&refused, Error::Unavailable(said) if said.contains("full")), "{refused:?}");
     let page = read(&broker, &log, Offset::ZERO).await;
     assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), answered);
-    // What was undone has left no trace: a smaller one still finds room.
-    answered.push(publish(&broker, &log, plain("small")).await);
-    assert_chain(&read(&broker, &log, Offset::ZERO).await.messages);
     drop(broker);
 
     // With more room it goes on where it was.
@@ -349,6 +374,38 @@ async fn a_full_store_says_so_and_is_read_on() {
     let page = read(&broker, &log, Offset::ZERO).await;
     assert_eq!(page.messages.len(), answered.len() + 1);
     assert_chain(&page.messages);
+}
+
+/// What was undone has left no trace: those that share a transaction with one that finds no room are refused with it,
+/// and those that come later go on from the last that stands.
+#[tokio::test]
+async fn a_transaction_is_undone_as_a_whole() {
+    let directory = Scratch::new();
+    let options = EmbeddedOptions { maximum_bytes: Some(400 << 10), ..directory.options() };
+    let broker = Arc::new(Embedded::open(options).expect("the store opens"));
+    let log = channel("log");
+    let mut refused = 0;
+    let mut answered = Vec::new();
+    for _ in 0..10 {
+        let mut publishes = tokio::task::JoinSet::new();
+        for n in 0..20 {
+            let (broker, log) = (Arc::clone(&broker), log.clone());
+            let text = if n % 7 == 6 { "x".repeat(30_000) } else { "small".into() };
+            publishes.spawn(async move { broker.publish(&log, plain(text)).await });
+        }
+        for answer in publishes.join_all().await {
+            match answer {
+                Ok(published) => answered.push(published.offset()),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    answered.sort_unstable();
+    assert!(refused >= 10, "{refused} refused");
+    answered.push(publish(&broker, &log, plain("small")).await);
+    let page = read(&broker, &log, Offset::ZERO).await;
+    assert_chain(&page.messages);
+    assert_eq!(page.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), answered);
 }
 
 #[tokio::test]
