@@ -148,13 +148,6 @@ impl Directory {
         Ok(directory)
     }
 
-    /// How much an earlier process may have left in the WAL.
-    pub(crate) fn wal_bytes(&self) -> usize {
-        let mut wal = self.file.clone().into_os_string();
-        wal.push("-wal");
-        fs::metadata(wal).map_or(0, |wal| usize::try_from(wal.len()).unwrap_or(usize::MAX))
-    }
-
     /// The connection that writes; makes or checks the file.
     ///
     /// # Errors
@@ -242,10 +235,24 @@ fn prepare_writer(connection: &Connection, maximum_bytes: Option<u64>) -> rusqli
     // The writer makes its checkpoints itself: SQLite's own would keep a failed fsync to itself.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    carry_over(connection)?;
     if let Some(bytes) = maximum_bytes {
         let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(bytes / page.max(1)).unwrap_or(i64::MAX).clamp(1, i64::from(u32::MAX) - 1);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// Writes what an earlier process left in the WAL into the file, anew. After a failed fsync the system may take for
+/// written what never reached the disk; nothing new may be built on that.
+fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
+    let carried_over = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    match carried_over {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::warn!("the disk is full: the store's WAL could not be carried over");
+            Ok(())
+        }
+        carried_over => carried_over,
+    }
 }

@@ -96,12 +96,11 @@ impl Writer {
     /// The system's, when there can be no thread.
     pub(crate) fn start(desk: Desk) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let left_in_wal = desk.directory.wal_bytes();
         let writing = Writing {
             desk,
             channels: Channels::default(),
             row: Vec::new(),
-            in_wal: left_in_wal,
+            in_wal: 0,
             age_written_ms: 0,
             stopped: None,
         };
