@@ -18,7 +18,8 @@ pub enum Error {
     /// Not now: the store cannot be reached, is full, or has stopped taking writes. Trying later may help.
     #[error("{0}")]
     Unavailable(String),
-    /// The channel is of the other sort: a keyed draft for a plain channel, or a plain one for a keyed channel.
+    /// The channel is of the other sort: a keyed draft for a plain channel, or a plain one for a keyed channel. A broker
+    /// that keeps short-lived channels elsewhere answers the same to a draft of the other lifetime.
     #[error("the channel is {0}, and stays so")]
     Kind(&'static str),
 }

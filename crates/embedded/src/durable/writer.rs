@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use inkwire_core::{
-    ChannelName, Claim, Claimed, Draft, Error, GroupName, Message, Offset, Published, Result,
-};
+use inkwire_core::{Error, Result};
 use rusqlite::{Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::append::{Moment, Work};
 use super::channel::Channels;
 use super::file::Directory;
+use super::request::{Answer, Done, Request};
 use super::row::ordered;
 use super::trouble::{Trouble, Verdict, stopped};
 use crate::clock::{AgeClock, WallClock};
@@ -37,31 +36,6 @@ const CHECKPOINT_BYTES: usize = 16 << 20;
 const WAL_PAGES_MAXIMUM: i64 = 65_536;
 /// How often the store's clock is written down at most: with commits, and not with each.
 const AGE_STEP_MS: u64 = 1_000;
-
-/// Where an answer goes.
-pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
-
-/// What the writer is asked for.
-pub(crate) enum Request {
-    Publish { channel: ChannelName, draft: Draft, answer: Answer<Published> },
-    Claim { channel: ChannelName, claim: Claim, answer: Answer<Vec<Claimed>> },
-    Acknowledge { channel: ChannelName, group: GroupName, offsets: Vec<Offset>, answer: Answer<usize> },
-    Reserve { until_ms: u64, answer: Answer<()> },
-}
-
-/// A request that was carried out, if its transaction is committed.
-enum Done {
-    Published { channel: ChannelName, message: Option<Arc<Message>>, told: Told<Published> },
-    Claimed(Told<Vec<Claimed>>),
-    Acknowledged(Told<usize>),
-    Reserved { until_ms: u64, told: Told<()> },
-}
-
-/// An answer on its way: held back until the commit.
-struct Told<T> {
-    answer: Answer<T>,
-    result: Result<T>,
-}
 
 /// A request and its room in the queue, given back when it is answered.
 struct Job {
@@ -279,87 +253,6 @@ impl Writing {
         drop(connection);
         drop(directory);
     }
-}
-
-impl Request {
-    fn carry_out(self, work: &mut Work<'_>) -> (Done, Option<Trouble>) {
-        match self {
-            Self::Publish { channel, draft, answer } => {
-                let (result, message, trouble) = match work.publish(&channel, draft) {
-                    Ok(Ok((published, message))) => (Ok(published), message, None),
-                    // Refused by the rules: no trouble of the file.
-                    Ok(Err(error)) => (Err(error), None, None),
-                    Err(trouble) => (Err(trouble.answer()), None, Some(trouble)),
-                };
-                (Done::Published { channel, message, told: Told { answer, result } }, trouble)
-            }
-            Self::Claim { channel, claim, answer } => {
-                let (told, trouble) = Told::new(answer, work.claim(&channel, &claim));
-                (Done::Claimed(told), trouble)
-            }
-            Self::Acknowledge { channel, group, offsets, answer } => {
-                let (told, trouble) = Told::new(answer, work.acknowledge(&channel, &group, &offsets));
-                (Done::Acknowledged(told), trouble)
-            }
-            Self::Reserve { until_ms, answer } => {
-                let (told, trouble) = Told::new(answer, work.reserve(until_ms));
-                (Done::Reserved { until_ms, told }, trouble)
-            }
-        }
-    }
-
-    fn refuse(self, error: &Error) {
-        match self {
-            Self::Publish { answer, .. } => refuse_one(answer, error),
-            Self::Claim { answer, .. } => refuse_one(answer, error),
-            Self::Acknowledge { answer, .. } => refuse_one(answer, error),
-            Self::Reserve { answer, .. } => refuse_one(answer, error),
-        }
-    }
-}
-impl Done {
-    fn announcement(&self) -> Option<(&ChannelName, &Arc<Message>)> {
-        match self {
-            Self::Published { channel, message: Some(message), .. } => Some((channel, message)),
-            _ => None,
-        }
-    }
-
-    fn answer(self) {
-        match self {
-            Self::Published { told, .. } => told.send(),
-            Self::Claimed(told) => told.send(),
-            Self::Acknowledged(told) => told.send(),
-            Self::Reserved { told, .. } => told.send(),
-        }
-    }
-
-    fn refuse(self, error: &Error) {
-        match self {
-            Self::Published { told, .. } => refuse_one(told.answer, error),
-            Self::Claimed(told) => refuse_one(told.answer, error),
-            Self::Acknowledged(told) => refuse_one(told.answer, error),
-            Self::Reserved { told, .. } => refuse_one(told.answer, error),
-        }
-    }
-}
-
-impl<T> Told<T> {
-    fn new(answer: Answer<T>, result: std::result::Result<T, Trouble>) -> (Self, Option<Trouble>) {
-        match result {
-            Ok(value) => (Self { answer, result: Ok(value) }, None),
-            Err(trouble) => (Self { answer, result: Err(trouble.answer()) }, Some(trouble)),
-        }
-    }
-
-    fn send(self) {
-        // Nobody waiting is nobody's loss, here and below.
-        drop(self.answer.send(self.result));
-    }
-}
-
-fn refuse_one<T>(answer: Answer<T>, error: &Error) {
-    drop(answer.send(Err(error.clone())));
 }
 
 fn refuse(batch: &mut Vec<Job>, error: &Error) {
