@@ -183,9 +183,13 @@ async fn the_page_and_the_way_to_a_room() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
     let node = Node::start().await;
-    for beginning in [&b""[..], b"GET / HT", b"PRI * HTTP/2.0\r\n"] {
+    let mut streams = Vec::new();
+    for beginning in ["", "GET / HT", "GET /connect", "PRI * HTTP/2.0\r\n"] {
         let mut stream = TcpStream::connect(node.address).await.unwrap();
-        stream.write_all(beginning).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        streams.push((beginning, stream));
+    }
+    for (beginning, mut stream) in streams {
         let mut rest = Vec::new();
         let closed = tokio::time::timeout(support::PATIENCE, stream.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "still open after {beginning:?}");

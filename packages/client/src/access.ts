@@ -9,15 +9,19 @@ export interface Grant {
   token: string;
 }
 
-/** Gives a fresh token. An application with accounts of its own brings its own function. */
-export type Access = (signal: AbortSignal) => Promise<Grant>;
+/** Gives a fresh token. An application with accounts of its own brings its own function. `held` is the token so far. */
+export type Access = (signal: AbortSignal, held?: string) => Promise<Grant>;
 
-/** Anonymous access: `POST /access` under a name. `username` is asked for each time, since people rename themselves. */
+/**
+ * Anonymous access: `POST /access` under a name. `username` is asked for each time, since people rename themselves.
+ * Shown a token that is still valid, the server keeps the identity: peers notice nothing of a renewal.
+ */
 export function anonymousAccess(base: string, username: () => string, fetch: Fetch): Access {
-  return async (signal) => {
+  return async (signal, held) => {
+    const valid = held !== undefined && (readToken(held).expires ?? 0) > Date.now();
     const response = await fetch(`${base}/access`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...(valid && { authorization: `Bearer ${held}` }) },
       body: JSON.stringify({ username: username() }),
       signal,
     });

@@ -211,7 +211,7 @@ export class Signalling {
     const expires = held === undefined ? 0 : (readToken(held).expires ?? Number.POSITIVE_INFINITY);
     if (expires - Date.now() > RENEW_BEFORE) return;
     this.#token = undefined;
-    const { token } = await this.#access(life);
+    const { token } = await this.#access(life, held);
     // A position belongs to an identity. Under another one it would only be answered with a gap.
     if (held === undefined || readToken(token).id !== readToken(held).id) this.#position = undefined;
     this.#token = token;
@@ -343,7 +343,7 @@ export class Signalling {
     const stream = this.#stream.signal;
     const held = this.#token ?? '';
     try {
-      const { token } = await this.#access(this.#life.signal);
+      const { token } = await this.#access(this.#life.signal, held);
       if (stream.aborted) return;
       if (readToken(token).id !== readToken(held).id) {
         for (const room of this.#rooms) this.#sayGoodbye(room);

@@ -28,6 +28,8 @@ export class StandIn {
   readonly connections: Connection[] = [];
   readonly posts: Post[] = [];
   issued = 0;
+  /** What each request for a token was authorized by. */
+  readonly shown: (string | null)[] = [];
   /** Seconds. */
   tokenLife = 3600;
   /** The identity of the next tokens; each gets a new one unless this is set. */
@@ -41,7 +43,10 @@ export class StandIn {
     const path = url.replace('http://node', '');
     const special = this.answer(method, path);
     if (special) return special;
-    if (path === '/access') return this.#grant();
+    if (path === '/access') {
+      this.shown.push(new Headers(init.headers).get('authorization'));
+      return this.#grant();
+    }
     if (path === '/connect') return this.#connect(url, init);
     if (path === '/ice') return Response.json({ iceServers: [] });
     const body = typeof init.body === 'string' ? (JSON.parse(init.body) as unknown) : undefined;

@@ -297,6 +297,9 @@ describe('with time in hand', () => {
       await settle();
     }
     expect(server.issued).toBe(2);
+    // The server keeps the identity of whoever shows a token that is still valid.
+    expect(server.shown[0]).toBeNull();
+    expect(server.shown[1]).toMatch(/\.1$/);
     expect(server.connections).toHaveLength(1);
     void signalling.relay('b', 'wave', 1);
     await settle();

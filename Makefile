@@ -1,0 +1,60 @@
+# What people type. `make help` lists it.
+
+BINARY := target/release/inkwire
+BOARD  := apps/board/dist/index.html
+BOARD_SOURCES := $(shell find apps packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print) \
+	package.json package-lock.json
+
+.PHONY: help run build board test test-rust test-web test-browser lint fmt bench deps-browser
+
+help: ## lists the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+run: build ## builds everything and serves the board on http://localhost:8081
+	$(BINARY) serve
+
+build: $(BOARD) ## builds the board and the binary that holds it
+	cargo build --release --locked
+
+board: $(BOARD) ## builds the board alone
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci
+	@touch $@
+
+$(BOARD): node_modules/.package-lock.json $(BOARD_SOURCES)
+	npm run build
+	@touch $@
+
+test: test-rust test-web test-browser ## installs what the tests need, and runs all of them
+
+test-rust: $(BOARD) ## the server, its parts, and the documentation's examples
+	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+	cargo nextest run --workspace --locked
+	cargo test --doc --workspace --locked
+
+test-web: node_modules/.package-lock.json ## the npm package and the board, without a browser
+	npm test
+
+test-browser: $(BOARD) deps-browser ## real pages in Chromium against a real server
+	cargo build --locked -p inkwire-cli
+	npm run e2e
+
+deps-browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+
+lint: node_modules/.package-lock.json ## formatting, clippy, documentation, dependencies, TypeScript
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+	npm run lint
+
+fmt: node_modules/.package-lock.json ## formats everything
+	cargo fmt --all
+	npm run fmt
+
+bench: ## what an idle peer costs
+	cargo build --release --locked -p inkwire-cli --examples --bins
+	target/release/examples/idle_peers $(BINARY)
