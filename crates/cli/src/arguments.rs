@@ -22,7 +22,7 @@ pub(crate) enum Verb {
 
 /// Starts the server.
 ///
-/// Every option may also stand in the environment, or in a file .env, as INKWIRE_<OPTION>. The port is also read from
+/// Every option may also stand in the environment, or in a file .env, as `INKWIRE_<OPTION>`. The port is also read from
 /// PORT, and the secret that signs tokens from TOKEN_SECRET (at least 32 bytes; without one, the node makes its own
 /// and keeps it in its data directory).
 #[derive(Debug, Args)]

@@ -40,15 +40,37 @@ export class Editor {
   merge(elements: readonly BoardElement[]): void {
     const local = this.#api.getSceneElementsIncludingDeleted() as Local;
     const remote = elements.flatMap(restore) as unknown as Remote;
+    const wasBlank = local.every((element) => element.isDeleted);
     this.#api.updateScene({
       elements: reconcileElements(local, remote, this.#api.getAppState()),
       captureUpdate: CaptureUpdateAction.NEVER,
     });
+    if (wasBlank) this.#findContent();
+  }
+
+  /** A board that has just arrived, all of it out of sight, would look blank: the view goes to it, once. */
+  #findContent(): void {
+    const elements = this.#api.getSceneElements();
+    const { scrollX, scrollY, width, height, zoom } = this.#api.getAppState();
+    const view = { x: -scrollX, y: -scrollY, width: width / zoom.value, height: height / zoom.value };
+    if (elements.length === 0 || elements.some((element) => overlap(element, view))) return;
+    this.#api.scrollToContent(elements, { fitToContent: true, animate: false });
   }
 
   setCollaborators(collaborators: Collaborators): void {
     this.#api.updateScene({ collaborators });
   }
+}
+
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
 /** The editor repairs what it can, on a copy; what it throws at, or drops for being tiny, stays as the gate let it in. */
