@@ -48,7 +48,7 @@ lint: node_modules/.package-lock.json ## formatting, clippy, documentation, depe
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny check bans licenses sources
+	cargo deny check --hide-inclusion-graph bans licenses sources
 	npm run lint
 
 fmt: node_modules/.package-lock.json ## formats everything
