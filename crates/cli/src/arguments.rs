@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A real-time server: people draw together, applications publish and subscribe.
@@ -47,11 +48,11 @@ pub(crate) struct ServeArguments {
     pub(crate) data_dir: PathBuf,
 
     /// Keep nothing on disk; tokens and rooms end with the process
-    #[arg(long, env = "INKWIRE_EPHEMERAL")]
+    #[arg(long, env = "INKWIRE_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub(crate) ephemeral: bool,
 
     /// Give no tokens to anybody (POST /access answers 403); the application makes them
-    #[arg(long, env = "INKWIRE_NO_ANONYMOUS")]
+    #[arg(long, env = "INKWIRE_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]
     pub(crate) no_anonymous: bool,
 
     /// A web origin that may call, besides the server's own page; repeat or separate by commas [default: all]

@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tracing::warn;
 
 use crate::arguments::ServeArguments;
-use crate::{board, data, logging, signals};
+use crate::signals::Signals;
+use crate::{board, data, logging};
 
 /// The port unless another is given.
 const PORT: u16 = 8081;
@@ -39,9 +40,10 @@ async fn serve(address: SocketAddr, options: Options) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (is something else there? another port: --port, or PORT)")
     })?;
+    let signals = Signals::listen().context("cannot listen for signals")?;
     announce(listener.local_addr()?);
     let server = Server::new(Arc::new(Memory::default()), options).page(board::page());
-    server.serve(listener, signals::stop()).await.context("the server failed")
+    server.serve(listener, signals.stop()).await.context("the server failed")
 }
 
 /// The line that a person clicks on, and that programs wait for.

@@ -1,0 +1,164 @@
+//! The binary as an operator meets it: its line on standard output, its files, its signals, its errors.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A directory of a test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("inkwire-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `inkwire serve` in a folder, with nothing of ours in the environment.
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inkwire"));
+    command.arg("serve").current_dir(folder).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().rsplit("//").next().unwrap().replace("localhost", "127.0.0.1");
+        Self { child, address }
+    }
+
+    fn request(&self, head: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let length = body.len();
+        let rest = "Host: x\r\nConnection: close\r\nContent-Type: application/json";
+        write!(stream, "{head} HTTP/1.1\r\n{rest}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn token(&self) -> String {
+        let answer = self.request("POST /access", "{\"username\":\"ann\"}");
+        answer.split("\"token\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    }
+
+    /// Whether the server takes a token.
+    fn knows(&self, token: &str) -> bool {
+        self.request(&format!("GET /ice?token={token}"), "").starts_with("HTTP/1.1 200")
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs to its end, which must be a failure; what it said.
+fn failure(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn the_nodes_own_secret_is_private_and_outlives_it() {
+    let folder = Folder::new();
+    let first = Running::start(command(&folder.0).args(["--port", "0"]));
+    let token = first.token();
+    assert!(first.knows(&token));
+    drop(first);
+    let file = folder.0.join("inkwire-data/token-secret");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = Running::start(command(&folder.0).args(["--port", "0"]));
+    assert!(again.knows(&token));
+    let elsewhere = Running::start(command(&folder.0).args(["--port", "0", "--data-dir", "other"]));
+    assert!(!elsewhere.knows(&token));
+}
+
+#[test]
+fn an_ephemeral_node_leaves_nothing() {
+    let folder = Folder::new();
+    let node = Running::start(command(&folder.0).args(["--port", "0"]).env("INKWIRE_EPHEMERAL", "1"));
+    assert!(node.knows(&node.token()));
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+}
+
+#[test]
+fn the_environment_and_the_file_beside_say_the_same_as_options() {
+    let folder = Folder::new();
+    let secret = "a secret of more than thirty-two bytes, kept in a file";
+    fs::write(
+        folder.0.join(".env"),
+        format!("TOKEN_SECRET=\"{secret}\"\nINKWIRE_NO_ANONYMOUS=true\nPORT=0\n"),
+    )
+    .unwrap();
+    let node = Running::start(&mut command(&folder.0));
+    assert!(node.request("POST /access", "{\"username\":\"ann\"}").starts_with("HTTP/1.1 403"));
+    let open = Running::start(command(&folder.0).env("INKWIRE_NO_ANONYMOUS", "false"));
+    assert!(node.knows(&open.token()), "both sign with the secret of the file");
+    assert!(!folder.0.join("inkwire-data").exists());
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let folder = Folder::new();
+    let said = failure(command(&folder.0).env("TOKEN_SECRET", "too short"));
+    assert!(said.contains("at least 32") && said.contains("openssl rand"), "{said}");
+    let said = failure(command(&folder.0).env("PORT", "eighty"));
+    assert!(said.contains("PORT") && said.contains("eighty"), "{said}");
+    fs::write(folder.0.join("file"), "").unwrap();
+    let said = failure(command(&folder.0).args(["--data-dir", "file/below"]));
+    assert!(said.contains("--data-dir"), "{said}");
+    let node = Running::start(command(&folder.0).args(["--port", "0"]));
+    let port = node.address.rsplit(':').next().unwrap();
+    let said = failure(command(&folder.0).args(["--port", port]));
+    assert!(said.contains("cannot listen") && said.contains("--port"), "{said}");
+    let said = failure(command(&folder.0).args(["--grace", "soon"]));
+    assert!(said.contains("number of seconds"), "{said}");
+}
+
+#[test]
+fn one_signal_drains_and_exits_0_and_a_second_ends_at_once() {
+    let folder = Folder::new();
+    let mut node = Running::start(command(&folder.0).args(["--port", "0", "--drain", "0.3"]));
+    node.signal("-TERM");
+    assert_eq!(node.child.wait().unwrap().code(), Some(0));
+
+    let mut node = Running::start(command(&folder.0).args(["--port", "0", "--drain", "3600"]));
+    node.signal("-TERM");
+    while !node.request("GET /readyz", "").contains("draining") {}
+    node.signal("-TERM");
+    assert_eq!(node.child.wait().unwrap().code(), Some(143));
+}
