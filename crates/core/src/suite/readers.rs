@@ -14,7 +14,7 @@ use super::faulty::Faulty;
 use super::{UnderTest, body, channel, keyed, publish, read};
 use crate::{
     ChannelName, Draft, Event, Hub, HubOptions, Lifetime, Message, Offset, Retention, Start, State,
-    Subscription, Wake,
+    Subscription,
 };
 
 /// A reader that has not arrived by then never will.
@@ -164,9 +164,8 @@ async fn follow(
             return (habit, seen);
         }
         let event = timeout(Duration::from_millis(100), subscription.next()).await;
-        match event {
-            Ok(event) => seen.extend(messages(event)),
-            Err(_) => {}
+        if let Ok(event) = event {
+            seen.extend(messages(event));
         }
         match habit {
             Habit::Slow => sleep(Duration::from_millis(dice.random_range(0..60))).await,
