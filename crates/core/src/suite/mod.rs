@@ -5,12 +5,12 @@
 //! reads fail, made by [`faulty`]; [`groups`] consumer groups.
 //!
 //! Breakages that were made on purpose, each of which fails at least one case: `prev` of every message set to zero;
-//! trimming one message too many; the keyed rule with `>=`; a tombstone collected without raising the floor; a tail that
+//! trimming one message too many; the keyed rule with `>=`; a collected message that does not raise the floor; a tail that
 //! drops its newest message when full instead of ending; a cursor that takes any later message for the next one; a
 //! subscription that believes the ring after a reset; a feed that keeps its ring when its tail broke; the gap event left
-//! out; the head read before the tail is opened; a message claimed that is not noted as held; a take-over that does not
-//! count; an acknowledgement that leaves the message held;
-//! an announcement before the message can be read; a head read apart from its messages.
+//! out; no position check; a forgotten channel whose offsets are used again; a ring that keeps what lies before a hole; a
+//! push that wakes nobody; a message claimed that is not noted as held; a take-over that does not count; an
+//! acknowledgement that leaves the message held.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 

@@ -1,8 +1,15 @@
 //! Announcements: a hint, but an orderly one.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{UnderTest, channel, publish, read, texts};
 use crate::Offset;
 use crate::broker::TAIL_CAPACITY;
+
+/// A tail that has said nothing by then is silent for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is published after the tail was opened comes through it, in order, with its chain.
 pub async fn announces_in_order(broker: UnderTest) {
@@ -30,7 +37,9 @@ pub async fn ends_rather_than_lose(broker: UnderTest) {
     let head = read(&broker, &channel, Offset::ZERO, 0).await.head;
     let (mut last, mut count) = (Offset::ZERO, 0);
     while last < head {
-        let Some(message) = tail.next().await else { break };
+        let next =
+            timeout(PATIENCE, tail.next()).await.expect("a tail that has lost its latest message ends");
+        let Some(message) = next else { break };
         assert!(message.offset > last, "the tail keeps order");
         (last, count) = (message.offset, count + 1);
     }
