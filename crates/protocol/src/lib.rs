@@ -2,10 +2,11 @@
 //! the files in `fixtures/` are its examples, decoded and encoded by these types and by the TypeScript client.
 //!
 //! The parts, in reading order: [`id`], who and where; [`access`], tokens and who gets one; [`event`], what an event
-//! stream says; [`room`], the answers about rooms; [`ice`], how peers find a way to each other; [`problem`], how a
+//! stream says; [`room`], the answers about rooms; [`channel`], messages and where to begin; [`ice`], how peers find a way to each other; [`problem`], how a
 //! request fails.
 
 pub mod access;
+pub mod channel;
 pub mod event;
 pub mod ice;
 pub mod id;

@@ -21,6 +21,7 @@ pub(crate) struct App {
     pub(crate) signalling: Arc<Signalling>,
     pub(crate) joins: PeerLimit,
     pub(crate) relays: PeerLimit,
+    pub(crate) publishes: PeerLimit,
     pub(crate) canary: Canary,
     pub(crate) drain: Drain,
     pub(crate) page: Page,

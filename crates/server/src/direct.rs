@@ -18,8 +18,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-/// The paths whose answers are streams.
-const STREAMS: [&str; 1] = ["/connect"];
+use crate::http::is_asked_for;
+
+/// How the paths begin whose answers are streams.
+const STREAMS: [&str; 2] = ["/connect", "/channels/"];
 /// How the requests for them begin.
 const METHOD: &[u8] = b"GET ";
 /// The longest head that is taken.
@@ -64,9 +66,17 @@ fn parse(bytes: &[u8]) -> Option<Opening> {
     }
     let request = request.body(Body::empty()).ok()?;
     let is_plain = request.method() == Method::GET
-        && STREAMS.contains(&request.uri().path())
+        && is_for_a_stream(&request)
         && request.headers().get_all(HOST).iter().count() == 1;
     is_plain.then_some(Opening { request, length })
+}
+
+/// Reading a channel has the path of following it, and other answers than a stream are better kept with hyper.
+fn is_for_a_stream(request: &Request<Body>) -> bool {
+    match request.uri().path() {
+        "/connect" => true,
+        path => path.starts_with("/channels/") && is_asked_for(request.headers()),
+    }
 }
 
 /// Answers a request for a stream, up to where the stream begins.
@@ -154,7 +164,9 @@ mod tests {
     fn only_the_plain_case_is_taken() {
         assert!(taken("GET /connect HTTP/1.1\r\nHost: x\r\n\r\n"));
         assert!(taken("GET /connect?token=a.b HTTP/1.0\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"));
+        assert!(taken("GET /channels/a?offset=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"));
         for other in [
+            "GET /channels/a HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /connected HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /connect/x HTTP/1.1\r\nHost: x\r\n\r\n",
             "POST /connect HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -20,6 +20,7 @@ mod app;
 mod canary;
 mod direct;
 mod drain;
+mod grants;
 mod http;
 mod ice;
 mod limits;

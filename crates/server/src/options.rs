@@ -22,6 +22,9 @@ pub struct Options {
     pub relays: Rate,
     /// How many rooms a peer may join. Default 10/s, burst 20.
     pub joins: Rate,
+    /// How many messages a peer with a token of `POST /access` may publish. Default 500/s, burst 2,000. Other tokens are
+    /// not limited.
+    pub publishes: Rate,
     /// STUN and TURN. Default: none, which is enough on one machine and on a local network.
     pub ice: Ice,
 }
@@ -88,6 +91,7 @@ impl Options {
             drain: Duration::from_secs(10),
             relays: Rate::new(200, 500),
             joins: Rate::new(10, 20),
+            publishes: Rate::new(500, 2_000),
             ice: Ice::default(),
         }
     }

@@ -47,6 +47,7 @@ impl Server {
             signalling: Signalling::new(hub.clone(), &node, options.grace, tasks.clone()),
             joins: PeerLimit::new(options.joins),
             relays: PeerLimit::new(options.relays),
+            publishes: PeerLimit::new(options.publishes),
             canary: Canary::default(),
             page: Page::missing(),
             options,
@@ -99,5 +100,6 @@ async fn forget_idle(app: Arc<App>) {
         ticks.tick().await;
         app.joins.forget_idle();
         app.relays.forget_idle();
+        app.publishes.forget_idle();
     }
 }

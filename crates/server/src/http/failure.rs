@@ -6,11 +6,15 @@ use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use inkwire_core::{Error, NameError};
 use inkwire_protocol::{Code, InvalidId, Problem};
 use metrics::counter;
 
 use crate::limits::TooMany;
 use crate::peers::signalling::Refusal;
+
+/// When to come back to a broker that cannot be reached.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -60,6 +64,22 @@ impl From<InvalidId> for Failure {
     }
 }
 
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error.0)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::Kind(_) => Self::new(Code::Conflict, detail),
+            Error::Unavailable(_) => Self::unavailable(detail, UNAVAILABLE_RETRY),
+        }
+    }
+}
+
 impl From<TooMany> for Failure {
     fn from(TooMany(wait): TooMany) -> Self {
         counter!("inkwire_rate_limited_total").increment(1);
@@ -74,7 +94,7 @@ impl From<Refusal> for Failure {
             Refusal::NoStream | Refusal::TooManyRooms => Self::new(Code::Conflict, detail),
             Refusal::NoPeer => Self::new(Code::NotFound, detail),
             Refusal::NoSharedRoom => Self::new(Code::Forbidden, detail),
-            Refusal::Broker(_) => Self::unavailable(detail, Duration::from_secs(1)),
+            Refusal::Broker(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod channels;
 mod connect;
 mod failure;
 mod health;
@@ -15,6 +16,7 @@ mod origin;
 mod page;
 mod path;
 mod rooms;
+mod sse;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use inkwire_protocol::Code;
 
 use crate::app::App;
 use failure::Failure;
+pub(crate) use sse::is_asked_for;
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -35,6 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/relay/{peer}/{event}", post(rooms::relay))
         .route("/rooms/{room}", get(rooms::present).post(rooms::not_a_room))
         .route("/ice", get(ice::ice))
+        .route("/channels/{channel}", get(channels::read).post(channels::publish))
         .route("/static/{*file}", get(page::file).post(rooms::not_a_room))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

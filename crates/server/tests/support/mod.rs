@@ -272,7 +272,9 @@ impl Events {
         self.text.push_str(chunk);
         while let Some((block, rest)) = self.text.split_once("\n\n") {
             let (mut name, mut id, mut data) = (None, None, None);
-            for line in block.lines() {
+            // A block of comments is a heartbeat.
+            let lines: Vec<&str> = block.lines().filter(|line| !line.starts_with(':')).collect();
+            for line in lines {
                 match line.split_once(": ").unwrap() {
                     ("event", value) => assert_eq!(name.replace(value.to_owned()), None),
                     ("id", value) => assert_eq!(id.replace(value.to_owned()), None),

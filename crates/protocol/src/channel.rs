@@ -1,0 +1,175 @@
+//! Channels on the wire: messages, pages, fields, and where to begin.
+
+use std::fmt;
+use std::str::FromStr;
+
+use inkwire_core::offset::OffsetError;
+use inkwire_core::{FieldName, Fields, Message, Offset, State};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A message as clients see it: `{"offset":"1-0","text":"hello"}`, in a keyed channel with `@key`, `@version` and, for a
+/// deletion, `"@deleted":true`.
+#[derive(Debug, Clone, Copy)]
+pub struct WireMessage<'a>(pub &'a Message);
+
+impl Serialize for WireMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("offset", &WireOffset(message.offset))?;
+        for (name, value) in message.fields.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        if let Some(keyed) = &message.keyed {
+            map.serialize_entry("@key", keyed.key.as_str())?;
+            map.serialize_entry("@version", keyed.version.as_str())?;
+            if keyed.state == State::Tombstone {
+                map.serialize_entry("@deleted", &true)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// An offset as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireOffset(pub Offset);
+
+impl Serialize for WireOffset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// The answer to a read.
+#[derive(Debug, Serialize)]
+pub struct WirePage<'a> {
+    /// The messages, in order.
+    pub messages: Vec<WireMessage<'a>>,
+    /// The channel's newest offset; `"0-0"` in an unused channel.
+    pub head: WireOffset,
+    /// Whether something after the cursor is missing.
+    pub gap: bool,
+}
+
+/// The data of a channel's `gap` event.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ChannelGap {
+    /// The last offset that was delivered.
+    pub after: WireOffset,
+    /// The oldest message kept; what follows begins there.
+    pub oldest: WireOffset,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PublishReply {
+    /// Where the message stands, or the one that stands in its stead.
+    pub offset: WireOffset,
+    /// The message was there before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// A message of the key with a higher version is there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
+}
+
+/// Fields as they are sent: an object of texts, in order, each name once.
+#[derive(Debug, Clone)]
+pub struct WireFields(pub Fields);
+
+impl<'de> Deserialize<'de> for WireFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = WireFields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireFields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<str>>()? {
+                    fields.push((FieldName::new(name).map_err(A::Error::custom)?, value));
+                }
+                Fields::new(fields).map(WireFields).map_err(A::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Where a subscription is to begin: `$` with what is new, `0` with all there is, or after an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// New messages only.
+    New,
+    /// All that is kept; never a gap.
+    Beginning,
+    /// After this one.
+    After(Offset),
+}
+
+impl FromStr for From {
+    type Err = OffsetError;
+
+    fn from_str(text: &str) -> Result<Self, OffsetError> {
+        Ok(match text {
+            "$" => Self::New,
+            "0" => Self::Beginning,
+            _ => Self::After(text.parse()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inkwire_core::{Key, Keyed, Version};
+
+    #[test]
+    fn messages_keep_the_order_of_their_fields() {
+        let fields: WireFields = serde_json::from_str(r#"{"b":"1","a":"é","c":""}"#).unwrap();
+        let offset = Offset { ms: 5, seq: 1 };
+        let mut message = Message { offset, prev: Offset::ZERO, fields: fields.0, keyed: None };
+        let json = |message: &Message| serde_json::to_string(&WireMessage(message)).unwrap();
+        assert_eq!(json(&message), r#"{"offset":"5-1","b":"1","a":"é","c":""}"#);
+        message.keyed = Some(Keyed {
+            key: Key::new("k").unwrap(),
+            version: Version::new("2").unwrap(),
+            state: State::Tombstone,
+        });
+        assert!(json(&message).ends_with(r#""@key":"k","@version":"2","@deleted":true}"#));
+    }
+
+    #[test]
+    fn only_objects_of_texts_are_fields() {
+        for bad in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"a":1}"#,
+            r#"{"a":null}"#,
+            r#"{"a":{"b":"c"}}"#,
+            r#"{"":"x"}"#,
+            r#"{"offset":"1"}"#,
+            r#"{"@key":"x"}"#,
+            r#"{"a":"1","a":"2"}"#,
+        ] {
+            assert!(serde_json::from_str::<WireFields>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn beginnings() {
+        assert_eq!("$".parse(), Ok(From::New));
+        assert_eq!("0".parse(), Ok(From::Beginning));
+        assert_eq!("5-1".parse(), Ok(From::After(Offset { ms: 5, seq: 1 })));
+        assert!("".parse::<From>().is_err() && "last".parse::<From>().is_err());
+    }
+}
