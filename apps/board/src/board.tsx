@@ -46,6 +46,7 @@ export function Board({ room }: { room: string }) {
     live ? (watcher) => live.watch(watcher) : silence,
     () => live?.view ?? (loaded === 'unloaded' ? UNLOADED : BEFORE),
   );
+  useWarning(!empty && view.people.length === 0);
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
     setName(keepName(pageMemory(), text));
@@ -81,6 +82,16 @@ export function Board({ room }: { room: string }) {
       {!name.chosen && <Greeting name={name.text} onDone={rename} />}
     </main>
   );
+}
+
+/** The drawing lives in the pages that are open: whoever closes the last one is asked first. */
+function useWarning(isLast: boolean): void {
+  useEffect(() => {
+    if (!isLast) return;
+    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener('beforeunload', warn);
+    return () => window.removeEventListener('beforeunload', warn);
+  }, [isLast]);
 }
 
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */

@@ -59,8 +59,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "INKWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
 
-    /// How long a dropped event stream can be resumed before its peer leaves
-    #[arg(long, env = "INKWIRE_GRACE", default_value = "5", value_name = "SECONDS", value_parser = seconds)]
+    /// How long a dropped event stream can be resumed before its peer leaves; at most 60
+    #[arg(long, env = "INKWIRE_GRACE", default_value = "5", value_name = "SECONDS", value_parser = grace)]
     pub(crate) grace: Duration,
 
     /// Over how long open streams are closed when the server is told to stop
@@ -76,11 +76,11 @@ pub(crate) struct ServeArguments {
     pub(crate) join_limit: (u32, u32),
 
     /// A STUN server for the peers, as stun:HOST:PORT; repeat or separate by commas
-    #[arg(long, env = "INKWIRE_STUN", value_name = "URL", value_delimiter = ',')]
+    #[arg(long, env = "INKWIRE_STUN", value_name = "URL", value_delimiter = ',', value_parser = stun)]
     pub(crate) stun: Vec<String>,
 
     /// A TURN server for the peers, as turn:HOST:PORT; repeat or separate by commas
-    #[arg(long, env = "INKWIRE_TURN", value_name = "URL", value_delimiter = ',', requires = "turn_secret")]
+    #[arg(long, env = "INKWIRE_TURN", value_name = "URL", value_delimiter = ',', value_parser = turn, requires = "turn_secret")]
     pub(crate) turn: Vec<String>,
 
     /// The secret shared with the TURN server (coturn: static-auth-secret)
@@ -113,6 +113,29 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+fn grace(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(grace) if grace > Duration::from_secs(60) => Err("expected at most 60 seconds".into()),
+        other => other,
+    }
+}
+
+fn stun(text: &str) -> Result<String, String> {
+    ice_url(text, &["stun:", "stuns:"])
+}
+
+fn turn(text: &str) -> Result<String, String> {
+    ice_url(text, &["turn:", "turns:"])
+}
+
+fn ice_url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let has_host = |scheme: &&str| text.strip_prefix(*scheme).is_some_and(|host| !host.is_empty());
+    if text.is_empty() || schemes.iter().any(has_host) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected {}HOST:PORT", schemes.first().unwrap_or(&"")))
+}
+
 fn rate(text: &str) -> Result<(u32, u32), String> {
     let positive = |part: &str| part.parse().ok().filter(|number| *number > 0);
     let parts = text.split_once(':').and_then(|(rate, burst)| positive(rate).zip(positive(burst)));
@@ -122,6 +145,7 @@ fn rate(text: &str) -> Result<(u32, u32), String> {
 fn origin(text: &str) -> Result<String, String> {
     let rest = text.split_once("://").map(|(_, rest)| rest);
     match rest {
+        None if text.is_empty() => Ok(String::new()),
         Some(rest) if !rest.is_empty() && !rest.contains(['/', ' ']) => Ok(text.to_owned()),
         _ => Err("expected an origin as browsers send it, such as https://example.org (no path)".into()),
     }
@@ -146,6 +170,9 @@ mod tests {
                 && seconds("1e9").is_err()
                 && seconds("x").is_err()
         );
+        assert!(grace("60").is_ok() && grace("61").is_err());
+        assert!(stun("stun:example.org:3478").is_ok() && stun("http://x").is_err() && stun("stun:").is_err());
+        assert!(turn("turns:example.org").is_ok() && turn("garbage").is_err());
         assert_eq!(rate("200:500"), Ok((200, 500)));
         assert!(rate("200").is_err() && rate("0:5").is_err() && rate("1:-1").is_err());
         assert!(origin("https://example.org:8443").is_ok());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use inkwire::{Anonymous, Ice, Options, Origins, Rate, Server, TokenSecret};
 use inkwire_embedded::Memory;
 use tokio::net::TcpListener;
@@ -24,7 +24,13 @@ pub(crate) fn run(arguments: ServeArguments, environment: dotenvy::Result<PathBu
     if let Err(error) = environment
         && !error.not_found()
     {
-        warn!(%error, "the file .env cannot be read whole");
+        // Not the error's own words: they quote the line, which may hold a secret.
+        let place = if matches!(error, dotenvy::Error::LineParse(..)) {
+            "a line of it is malformed"
+        } else {
+            "it cannot be read"
+        };
+        bail!("the file .env is not used: {place}; mend it, or remove it");
     }
     let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
     let options = options(arguments)?;
@@ -76,16 +82,25 @@ fn options(arguments: ServeArguments) -> Result<Options> {
     let (relays, joins) = (arguments.relay_limit, arguments.join_limit);
     Ok(Options {
         anonymous: if arguments.no_anonymous { Anonymous::Refused } else { Anonymous::Allowed },
-        origins: if arguments.allow_origin.is_empty() {
-            Origins::Any
-        } else {
-            Origins::Only(arguments.allow_origin)
+        origins: match given(arguments.allow_origin) {
+            all if all.is_empty() => Origins::Any,
+            only => Origins::Only(only),
         },
         grace: arguments.grace,
         drain: arguments.drain,
         relays: Rate::new(relays.0, relays.1),
         joins: Rate::new(joins.0, joins.1),
-        ice: Ice { stun: arguments.stun, turn: arguments.turn, turn_secret: arguments.turn_secret },
+        ice: Ice {
+            stun: given(arguments.stun),
+            turn: given(arguments.turn),
+            turn_secret: arguments.turn_secret,
+        },
         ..Options::new(secret)
     })
+}
+
+/// A variable that is set to nothing says nothing.
+fn given(mut texts: Vec<String>) -> Vec<String> {
+    texts.retain(|text| !text.is_empty());
+    texts
 }

@@ -205,6 +205,13 @@ impl Log {
         }
     }
 
+    /// Drops the oldest messages of a plain log until it holds no more than so many bytes; the newest stays.
+    pub fn shrink(&mut self, bytes: usize) {
+        while self.keyed.is_none() && self.bytes > bytes && self.entries.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.entries.keys().next().copied() {
             self.remove(oldest);

@@ -1,16 +1,18 @@
 //! All channels in memory. Serves `--ephemeral` nodes and the channels that do not outlive the process.
 //!
-//! Invariant: the memory held by logs is bounded by [`MemoryOptions::maximum_bytes`]; over it, publishing answers
-//! `unavailable` and reading goes on. A channel that expired is forgotten in passing, by whoever publishes next: no
-//! task sweeps.
+//! Invariant: the memory held by logs is bounded by [`MemoryOptions::maximum_bytes`] and a quarter more; over it, publishing
+//! answers `unavailable` and reading goes on. Whoever floods pays first: from half of the bound on, an expiring plain log
+//! that is published to keeps [`UNDER_PRESSURE`] only (its slow readers are told of the gap). What must go on longest, the
+//! small keyed logs that say who is where, is refused last. A channel that expired is forgotten in passing, by whoever
+//! publishes next: no task sweeps.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use inkwire_core::{
-    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Message, Offset, Page, Published, Result,
-    Tail,
+    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Lifetime, Message, Offset, Page, Published,
+    Result, Tail,
 };
 use tokio::time::Instant;
 
@@ -20,6 +22,9 @@ use crate::tails::Tails;
 
 /// How many due channels one publish forgets at most: its share of the housekeeping.
 const FORGET_PER_PUBLISH: usize = 8;
+
+/// What an expiring plain log keeps, in bytes, while memory is short: more than a conversation of two peers needs.
+pub const UNDER_PRESSURE: usize = 256 << 10;
 
 /// How much a [`Memory`] may hold.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +36,37 @@ pub struct MemoryOptions {
 impl Default for MemoryOptions {
     fn default() -> Self {
         Self { maximum_bytes: 512 << 20 }
+    }
+}
+
+/// How dear a message is when memory is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Kept for good: refusing it is honest, losing it is not.
+    Kept,
+    /// On its way to somebody, and soon forgotten.
+    Passing,
+    /// Says who is where; small, and everything else depends on it.
+    State,
+}
+
+impl Sort {
+    fn of(draft: &Draft) -> Self {
+        match (draft.retention.lifetime, &draft.keyed) {
+            (Lifetime::Kept, _) => Self::Kept,
+            (Lifetime::Expires(_), None) => Self::Passing,
+            (Lifetime::Expires(_), Some(_)) => Self::State,
+        }
+    }
+}
+
+impl MemoryOptions {
+    fn limit(&self, sort: Sort) -> usize {
+        match sort {
+            Sort::Kept => self.maximum_bytes,
+            Sort::Passing => self.maximum_bytes + self.maximum_bytes / 8,
+            Sort::State => self.maximum_bytes + self.maximum_bytes / 4,
+        }
     }
 }
 
@@ -67,7 +103,8 @@ struct Channels {
 #[derive(Debug, Default)]
 struct Channel {
     log: Log,
-    is_due: bool,
+    /// When it is looked at again.
+    due: Option<Instant>,
 }
 
 impl Memory {
@@ -80,6 +117,11 @@ impl Memory {
     pub(crate) fn beside(options: MemoryOptions, wall: WallClock, tails: Arc<Tails>, floor: Offset) -> Self {
         let channels = Channels { forgotten: floor, ..Channels::default() };
         Self { options, wall, tails, channels: Mutex::new(channels) }
+    }
+
+    /// Bytes of messages in all logs together.
+    pub fn bytes(&self) -> usize {
+        self.channels().bytes
     }
 
     /// Whether there is anything of the channel here.
@@ -112,13 +154,17 @@ impl Broker for Memory {
         let now = self.now();
         let mut channels = self.channels();
         channels.forget_due(now.instant);
-        if channels.bytes >= self.options.maximum_bytes {
+        let sort = Sort::of(&draft);
+        if channels.bytes >= self.options.limit(sort) {
             return Err(Error::Unavailable(format!(
                 "the logs in memory have reached their limit of {} bytes",
                 self.options.maximum_bytes
             )));
         }
         let (published, message) = channels.append(channel, draft, now)?;
+        if sort == Sort::Passing && channels.bytes >= self.options.maximum_bytes / 2 {
+            channels.shrink(channel);
+        }
         if let Some(message) = message {
             // Under the lock, so that announcements keep the order of the offsets.
             self.tails.announce(channel, &message);
@@ -172,13 +218,25 @@ impl Channels {
         Ok((published, message))
     }
 
-    fn look_again(&mut self, name: &ChannelName, at: Instant) {
-        if let Some(known) = self.by_name.get_mut(name)
-            && !known.is_due
-        {
-            known.is_due = true;
-            self.due.insert((at, name.clone()));
+    /// Lets a log that is published to too much pay for it.
+    fn shrink(&mut self, name: &ChannelName) {
+        if let Some(known) = self.by_name.get_mut(name) {
+            let before = known.log.bytes();
+            known.log.shrink(UNDER_PRESSURE);
+            self.bytes = self.bytes - before + known.log.bytes();
         }
+    }
+
+    /// Looks at a channel at that time, or before if that is planned already.
+    fn look_again(&mut self, name: &ChannelName, at: Instant) {
+        let Some(known) = self.by_name.get_mut(name) else { return };
+        match known.due {
+            Some(due) if due <= at => return,
+            Some(due) => drop(self.due.remove(&(due, name.clone()))),
+            None => {}
+        }
+        known.due = Some(at);
+        self.due.insert((at, name.clone()));
     }
 
     fn forget_due(&mut self, now: Instant) {
@@ -189,7 +247,7 @@ impl Channels {
             let Some((_, name)) = self.due.pop_first() else { return };
             self.forget_if_expired(&name, now);
             let Some(known) = self.by_name.get_mut(&name) else { continue };
-            known.is_due = false;
+            known.due = None;
             match known.log.expires() {
                 Some(expires) => self.look_again(&name, expires),
                 None if known.log.head() != Offset::ZERO => {}

@@ -19,6 +19,7 @@ use hyper_util::server::conn::auto;
 use metrics::counter;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -99,10 +100,11 @@ async fn serve(
     if let Err(error) = tune(&stream) {
         debug!(%error, "cannot tune the socket");
     }
+    let deadline = Instant::now() + FIRST_REQUEST;
     // What is done before a stream begins is boxed, so that its size is gone when the long silence comes.
-    let ended = match Box::pin(tokio::time::timeout(FIRST_REQUEST, direct::look(&stream))).await {
+    let ended = match Box::pin(tokio::time::timeout_at(deadline, direct::look(&stream))).await {
         Ok(Ok(Some(opening))) => serve_stream(stream, opening, router).await,
-        Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing)).await,
+        Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing, deadline)).await,
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
             counter!("inkwire_slow_requests_total").increment(1);
@@ -137,6 +139,7 @@ async fn serve_requests(
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     closing: CancellationToken,
+    deadline: Instant,
 ) -> Ended {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
@@ -152,7 +155,7 @@ async fn serve_requests(
     };
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let first_request = tokio::time::sleep(FIRST_REQUEST);
+    let first_request = tokio::time::sleep_until(deadline);
     tokio::select! {
         ended = &mut connection => return ended,
         () = closing.cancelled() => {}

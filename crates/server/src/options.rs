@@ -14,7 +14,7 @@ pub struct Options {
     pub anonymous: Anonymous,
     /// Which web origins may call.
     pub origins: Origins,
-    /// How long a dropped stream can be resumed before its peer leaves. Default 5 s.
+    /// How long a dropped stream can be resumed before its peer leaves. Default 5 s, at most 60 s.
     pub grace: Duration,
     /// Over how long open streams are closed when the server goes down. Default 10 s.
     pub drain: Duration,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use inkwire_core::{Error, NameError};
@@ -19,13 +19,16 @@ const UNAVAILABLE_RETRY: Duration = Duration::from_secs(1);
 /// Why a request was not served.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    problem: Problem,
+    code: Code,
+    detail: String,
+    reasons: Vec<String>,
     retry_after: Option<Duration>,
+    allow: Option<&'static str>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { problem: Problem::new(code, detail), retry_after: None }
+        Self { code, detail: detail.into(), reasons: Vec::new(), retry_after: None, allow: None }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -37,19 +40,33 @@ impl Failure {
         Self { retry_after: Some(wait), ..Self::new(Code::Unavailable, detail) }
     }
 
+    /// The path takes another method.
+    pub(crate) fn method(allow: &'static str) -> Self {
+        let mut failure = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
+        failure.allow = Some(allow);
+        failure
+    }
+
     pub(crate) fn with_reasons(mut self, reasons: Vec<String>) -> Self {
-        self.problem.reasons = reasons;
+        self.reasons = reasons;
         self
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self.problem)).into_response();
+        let problem = Problem { reasons: self.reasons, ..Problem::new(self.code, self.detail) };
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = self.retry_after {
             // Whole seconds, rounded up: coming back too early would be refused again.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));

@@ -49,6 +49,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(async || Failure::new(Code::NotFound, "no such path"))
         .method_not_allowed_fallback(async || Failure::new(Code::MethodNotAllowed, "see the Allow header"))
         .layer(from_fn_with_state(Arc::clone(&app), origin::guard))
+        .layer(from_fn(body::settle))
         .layer(from_fn(observe::observe))
         .with_state(app)
 }

@@ -80,6 +80,6 @@ pub(crate) async fn not_a_room(Segments(last): Segments<String>) -> Failure {
         "join" | "leave" => {
             Failure::invalid("this is the name of a route of the server, and cannot be a room")
         }
-        _ => Failure::new(Code::MethodNotAllowed, "this path is read with GET"),
+        _ => Failure::method("GET, HEAD"),
     }
 }

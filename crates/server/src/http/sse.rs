@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use inkwire_protocol::Code;
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -36,7 +35,7 @@ pub(crate) fn response(stream: impl Stream<Item = Result<Bytes, Infallible>> + S
 /// Refuses what would open a stream that cannot be.
 pub(crate) fn admit(app: &App, parts: &Parts) -> Result<(), Failure> {
     if parts.method != Method::GET {
-        return Err(Failure::new(Code::MethodNotAllowed, "an event stream is opened with GET"));
+        return Err(Failure::method("GET"));
     }
     if app.drain.has_begun() {
         return Err(Failure::unavailable("the node is draining; connect to another", DRAINING_RETRY));

@@ -3,11 +3,16 @@
 //! Each opening of the stream leaves a mark in it, so that the log exists while the peer does and can be renewed
 //! without saying anything new.
 
-use inkwire_core::{ChannelName, Draft, Fields, Message, Producer, ProducerId};
+use std::time::Duration;
+
+use inkwire_core::{ChannelName, Draft, Fields, Lifetime, Message, Producer, ProducerId, Retention};
 use inkwire_protocol::event::single_line;
 use inkwire_protocol::{PeerId, RelayName, Relayed, User, Username};
 
 use super::INBOX;
+
+/// How long the inbox of a peer that has gone is kept: a moment for whoever reads it still.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// The channel of a peer's inbox.
 pub(crate) fn channel(peer: &PeerId) -> ChannelName {
@@ -20,6 +25,12 @@ pub(crate) fn opened(generation: u64) -> Draft {
     Draft::plain(Fields::of([("opened", &generation.to_string())]))
         .retained(INBOX)
         .by(Producer { id: stream, seq: generation })
+}
+
+/// The mark of a closed stream: the inbox is forgotten soon after.
+pub(crate) fn closed(generation: u64) -> Draft {
+    let soon = Retention { lifetime: Lifetime::Expires(FORGOTTEN_AFTER), ..INBOX };
+    Draft::plain(Fields::of([("closed", &generation.to_string())])).retained(soon)
 }
 
 /// Something relayed.

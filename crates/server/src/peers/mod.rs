@@ -31,9 +31,12 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// does no harm.
 pub(crate) const RENEWAL: Duration = Duration::from_secs(75);
 
+/// The longest grace time: a dropped stream renews nothing, and its logs must outlive it and what follows.
+pub(crate) const LONGEST_GRACE: Duration = Duration::from_secs(60);
+
 /// What records and rosters keep. Ended memberships stay long enough for every position that can still be resumed.
 pub(crate) const KEYED: Retention = Retention {
-    maximum: 10_000,
+    maximum: 100_000,
     tombstones: Duration::from_secs(2 * 60),
     lifetime: Lifetime::Expires(LIFETIME),
 };

@@ -65,6 +65,10 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
         let (owner, rest) = text.split_once('.').ok_or(Unknown)?;
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if owner.len() != 8 || !owner.bytes().all(is_hex) {
+            return Err(Unknown);
+        }
         let mut parts = rest.split(';');
         let inbox = parts.next().and_then(|part| part.parse().ok()).ok_or(Unknown)?;
         let rooms = parts.map(room_position).collect::<Option<_>>().ok_or(Unknown)?;
@@ -107,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(format!("0000002a.{rest}").parse::<Position>(), Err(Unknown), "{rest:?}");
         }
-        for text in ["", "5-0", ".5-0", "x.5-0", "100000000.5-0"] {
+        for text in ["", "5-0", ".5-0", "x.5-0", "100000000.5-0", "+000002a.5-0", "0000002A.5-0"] {
             assert_eq!(text.parse::<Position>(), Err(Unknown), "{text:?}");
         }
     }

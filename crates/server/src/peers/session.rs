@@ -193,7 +193,11 @@ impl Session {
         }
         // The record first: it names the rooms in which the senders of the inbox may be.
         self.read_record().await;
-        self.read_inbox().await;
+        if !self.read_inbox().await {
+            // The rooms come after what was said in them.
+            self.wake.wake();
+            return Ok(());
+        }
         for at in 0..self.rooms.len() {
             self.read_room(at).await?;
         }
@@ -252,20 +256,25 @@ impl Session {
         }
     }
 
-    async fn read_inbox(&mut self) {
+    /// Takes a batch; `false` if more is waiting.
+    async fn read_inbox(&mut self) -> bool {
         let mut bytes = 0;
-        while self.state == State::Running && bytes < BATCH_BYTES {
+        while self.state == State::Running {
             if let Some(message) = self.unread.pop_front() {
                 bytes += message.weight();
                 self.take_relayed(&message).await;
+                if bytes >= BATCH_BYTES {
+                    return false;
+                }
                 continue;
             }
             match self.inbox.ready().await {
-                None => return,
+                None => return true,
                 Some(Read::Gap { .. }) => self.state = State::Lost,
                 Some(Read::Messages(messages)) => self.unread = messages.into(),
             }
         }
+        true
     }
 
     async fn take_relayed(&mut self, message: &Message) {
@@ -419,7 +428,7 @@ impl Session {
         // The session replaced here is this one: it must not close the stream that goes on.
         let mut old = std::mem::replace(self, fresh);
         old.state = State::Replaced;
-        self.out = std::mem::take(&mut old.out);
+        self.out.splice(0..0, old.out.drain(..));
         self.wake.wake();
         self.tell_gap();
         Ok(())

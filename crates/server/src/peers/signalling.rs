@@ -17,7 +17,7 @@ use super::position::{Owner, Position};
 use super::record::{Claim, Record, Status};
 use super::roster::Membership;
 use super::session::Session;
-use super::{inbox, record, roster};
+use super::{LONGEST_GRACE, inbox, record, roster};
 
 /// How many rooms a peer may be in at once. Keeps positions short enough for a header.
 pub(crate) const MAXIMUM_ROOMS: usize = 32;
@@ -66,6 +66,7 @@ pub(crate) struct Signalling {
 
 impl Signalling {
     pub(crate) fn new(hub: Hub, node: &str, grace: Duration, tasks: TaskTracker) -> Arc<Self> {
+        let grace = grace.min(LONGEST_GRACE);
         Arc::new(Self { hub, node: node.into(), grace, tasks })
     }
 
@@ -199,6 +200,8 @@ impl Signalling {
         });
         if closed || (ours && self.claim(user, &record, Status::Closed).await?.is_some()) {
             self.depart(user).await?;
+            // Nobody will read it: let it go soon, not when its time is over.
+            self.hub.publish(&inbox::channel(&user.id), inbox::closed(generation)).await?;
             debug!(peer = %user.id, "left");
         }
         Ok(())
@@ -224,6 +227,11 @@ impl Signalling {
             }
             let number = record.membership(room);
             if let Some(others) = self.begin(user, room, number).await? {
+                // The stream may have been closed, and the peer's rooms left, between the look at the record and now.
+                if self.record(&user.id).await?.open().is_none() {
+                    self.end(user, room, number).await?;
+                    return Err(Refusal::NoStream);
+                }
                 return Ok(Room { room: room.clone(), peers: others });
             }
             // The membership has ended in the room: let the record say so too, and take the next number.
