@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use inkwire::{Anonymous, Ice, Options, Origins, Rate, Server, TokenSecret};
-use inkwire_embedded::Memory;
+use inkwire_core::Broker;
+use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use tokio::net::TcpListener;
 use tracing::warn;
 
@@ -33,23 +34,34 @@ pub(crate) fn run(arguments: ServeArguments, environment: dotenvy::Result<PathBu
         bail!("the file .env is not used: {place}; mend it, or remove it");
     }
     let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
+    let storage = if arguments.ephemeral { None } else { Some(arguments.data_dir.clone()) };
     let options = options(arguments)?;
     // One descriptor a connection: the limit that shells set by default is for other programs.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(address, options))
+    runtime.block_on(serve(address, storage, options))
 }
 
-async fn serve(address: SocketAddr, options: Options) -> Result<()> {
+async fn serve(address: SocketAddr, storage: Option<PathBuf>, options: Options) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (is something else there? another port: --port, or PORT)")
     })?;
+    let broker = broker(storage)?;
     let signals = Signals::listen().context("cannot listen for signals")?;
     announce(listener.local_addr()?);
-    let server = Server::new(Arc::new(Memory::default()), options).page(board::page());
+    let server = Server::new(broker, options).page(board::page());
     server.serve(listener, signals.stop()).await.context("the server failed")
+}
+
+/// The logs: in the node's directory, or in memory where there is none.
+fn broker(storage: Option<PathBuf>) -> Result<Arc<dyn Broker>> {
+    let Some(directory) = storage else { return Ok(Arc::new(Memory::default())) };
+    let store = Embedded::open(EmbeddedOptions::new(&directory)).with_context(|| {
+        format!("cannot use {} (another place: --data-dir; none: --ephemeral)", directory.display())
+    })?;
+    Ok(Arc::new(store))
 }
 
 /// The line that a person clicks on, and that programs wait for.

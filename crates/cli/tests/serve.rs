@@ -76,6 +76,16 @@ impl Running {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
+
+    fn publish(&self, token: &str, text: &str) {
+        let body = format!("{{\"text\":\"{text}\"}}");
+        let answer = self.request(&format!("POST /channels/board:a?token={token}"), &body);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
+    fn board(&self, token: &str) -> String {
+        self.request(&format!("GET /channels/board:a?token={token}"), "")
+    }
 }
 
 impl Drop for Running {
@@ -126,9 +136,11 @@ fn the_environment_and_the_file_beside_say_the_same_as_options() {
     .unwrap();
     let node = Running::start(&mut command(&folder.0));
     assert!(node.request("POST /access", "{\"username\":\"ann\"}").starts_with("HTTP/1.1 403"));
-    let open = Running::start(command(&folder.0).env("INKWIRE_NO_ANONYMOUS", "false"));
+    let open = Running::start(
+        command(&folder.0).env("INKWIRE_NO_ANONYMOUS", "false").args(["--data-dir", "second"]),
+    );
     assert!(node.knows(&open.token()), "both sign with the secret of the file");
-    assert!(!folder.0.join("inkwire-data").exists());
+    assert!(!folder.0.join("inkwire-data/token-secret").exists());
 }
 
 #[test]
@@ -143,7 +155,7 @@ fn errors_say_what_to_do() {
     assert!(said.contains("--data-dir"), "{said}");
     let node = Running::start(command(&folder.0).args(["--port", "0"]));
     let port = node.address.rsplit(':').next().unwrap();
-    let said = failure(command(&folder.0).args(["--port", port]));
+    let said = failure(command(&folder.0).args(["--ephemeral", "--port", port]));
     assert!(said.contains("cannot listen") && said.contains("--port"), "{said}");
     let said = failure(command(&folder.0).args(["--grace", "soon"]));
     assert!(said.contains("number of seconds"), "{said}");
@@ -161,4 +173,23 @@ fn one_signal_drains_and_exits_0_and_a_second_ends_at_once() {
     while !node.request("GET /readyz", "").contains("draining") {}
     node.signal("-TERM");
     assert_eq!(node.child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn what_was_answered_outlives_a_kill() {
+    let folder = Folder::new();
+    let mut node = Running::start(command(&folder.0).args(["--port", "0"]));
+    let token = node.token();
+    node.publish(&token, "one");
+    node.publish(&token, "two");
+    node.child.kill().unwrap();
+    node.child.wait().unwrap();
+    let node = Running::start(command(&folder.0).args(["--port", "0"]));
+    let board = node.board(&token);
+    assert!(board.contains("\"text\":\"one\"") && board.contains("\"text\":\"two\""), "{board}");
+    node.publish(&token, "three");
+    assert!(node.board(&token).contains("three"));
+    // Two processes must not write one store.
+    let said = failure(command(&folder.0).args(["--port", "0"]));
+    assert!(said.contains("inkwire-data") && said.contains("--data-dir"), "{said}");
 }

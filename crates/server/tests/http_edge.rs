@@ -112,6 +112,30 @@ fn without_body(answer: Answer) -> Answer {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_still_sends() {
+    let node = Node::start().await;
+    for (target, expected) in
+        [("/relay/x/wave", 401), ("/relay/x/add-peer?token=forged", 403), ("/nowhere/at/all", 404)]
+    {
+        let mut stream = TcpStream::connect(node.address).await.unwrap();
+        // Twice on one connection: the first answer must leave it in order.
+        for _ in 0..2 {
+            let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..6 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                stream.write_all(&[b'x'; 10_000]).await.unwrap();
+            }
+            let mut answer = vec![0; 4096];
+            let read =
+                tokio::time::timeout(support::PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{target}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn names_are_taken_as_they_are() {
     let node = Node::start().await;
     for name in ["ann", "Ünï 🖌 <b>\"&", &"é".repeat(64)] {

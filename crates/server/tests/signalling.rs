@@ -113,6 +113,40 @@ async fn relayed_events_keep_sender_body_and_order() {
 }
 
 #[tokio::test]
+async fn what_a_peer_said_before_it_left_is_told_before_it_left() {
+    let node = Node::start().await;
+    let (ann, mut at_ann, bob, _at_bob) = ann_and_bob(&node).await;
+    // More than the connection holds: ann does not read, so most of it waits in the log when bob leaves.
+    let body = json!("x".repeat(60_000));
+    for _ in 0..200 {
+        bob.relayed(&ann.id, "wave", body.clone()).await;
+    }
+    bob.leave("lobby").await;
+    for n in 0..200 {
+        assert_eq!(at_ann.next().await.unwrap().name, "wave", "event {n}");
+    }
+    assert_eq!(at_ann.short().await, "-bob");
+}
+
+#[tokio::test]
+async fn whatever_was_dropped_for_a_stranger_holds_up_nobody() {
+    let node = Node::start().await;
+    let (ann, mut at_ann, bob, _at_bob) = ann_and_bob(&node).await;
+    let eve = node.client("eve").await;
+    let _at_eve = eve.connect().await;
+    eve.join("other").await;
+    ann.join("other").await;
+    let body = json!("x".repeat(60_000));
+    for _ in 0..200 {
+        bob.relayed(&ann.id, "wave", body.clone()).await;
+    }
+    eve.relayed(&ann.id, "hello", json!(1)).await;
+    // Ann leaves the room, and has nothing to do with bob any more; eve's word must come all the same.
+    ann.leave("lobby").await;
+    while at_ann.next().await.unwrap().name != "hello" {}
+}
+
+#[tokio::test]
 async fn an_introduction_always_precedes_the_first_relayed_event() {
     let (here, there) = two_nodes().await;
     for round in 0..50 {

@@ -10,7 +10,8 @@
 //! subscription that believes the ring after a reset; a feed that keeps its ring when its tail broke; the gap event left
 //! out; no position check; a forgotten channel whose offsets are used again; a ring that keeps what lies before a hole; a
 //! push that wakes nobody; a message claimed that is not noted as held; a take-over that does not count; an
-//! acknowledgement that leaves the message held.
+//! acknowledgement that leaves the message held; an announcement before the message can be read; a head read apart
+//! from its messages.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
