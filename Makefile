@@ -55,6 +55,7 @@ fmt: node_modules/.package-lock.json ## formats everything
 	cargo fmt --all
 	npm run fmt
 
-bench: ## what an idle peer costs
-	cargo build --release --locked -p inkwire-cli --examples --bins
+bench: ## what an idle peer costs, and how fast is published
+	cargo build --release --locked -p inkwire-cli -p inkwire-embedded --examples --bins
 	target/release/examples/idle_peers $(BINARY)
+	target/release/examples/publish_rate
