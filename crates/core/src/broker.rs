@@ -114,7 +114,8 @@ pub struct Claimed {
 /// A store of logs, and announcer of what is new in them.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Appends and announces; answers when the message is as durable as the channel's retention asks.
+    /// Appends and announces; answers when the message is as durable as the channel's retention asks. Whatever becomes
+    /// of the draft, it renews the lifetime of a channel that expires: saying again what stands is how a log is kept.
     async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published>;
 
     /// At most `limit` messages after a cursor, the head, and whether the log still reaches back to the cursor.
