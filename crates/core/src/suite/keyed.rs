@@ -133,6 +133,20 @@ pub async fn cursors_of_an_earlier_life_are_broken(broker: UnderTest) {
     assert_eq!(read(&broker, &channel, future, 10).await.continuity, Continuity::Broken);
 }
 
+/// Saying again what stands changes nothing, and keeps a channel that would expire.
+pub async fn a_duplicate_renews(broker: UnderTest) {
+    let channel = channel("renewed");
+    let brief = Retention { lifetime: Lifetime::Expires(Duration::from_secs(2)), ..Retention::KEYED };
+    let standing = || draft("a", "1", State::Live).retained(brief);
+    let first = broker.publish(&channel, standing()).await.expect("taken").offset();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(broker.publish(&channel, standing()).await, Ok(Published::Duplicate(first)));
+    }
+    assert_eq!(read(&broker, &channel, first, 10).await.continuity, Continuity::Proved);
+    assert_eq!(all(&broker, &channel).await, ["a=1"]);
+}
+
 /// Of many publishes of one key and version, exactly one is appended; everybody learns its offset.
 pub async fn one_winner(broker: UnderTest) {
     let channel = channel("winner");

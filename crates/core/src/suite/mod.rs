@@ -38,7 +38,7 @@ macro_rules! broker_suite {
             logs: [order_and_chain, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
                    one_kind_for_ever, expiry, producers, concurrent_publishers, pages_are_of_one_piece],
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
-                    evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, one_winner],
+                    evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, a_duplicate_renews, one_winner],
             tails: [announces_in_order, ends_rather_than_lose, two_tails, what_is_announced_can_be_read],
             readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers],
             groups: [each_message_to_one_consumer, the_silent_are_relieved, acknowledged_for_good,
