@@ -1,60 +1,67 @@
 //! What things are called. Each type is checked once, where a name enters the program, and is cheap to
 //! clone afterwards. The rules are the wire's (`PROTOCOL.md`, "Names").
 
-use std::fmt;
-use std::sync::Arc;
-
 /// Why a text is not a name: what was expected, in words for whoever sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(pub &'static str);
 
+/// Makes a type of text that is checked once, by a function, and cheap to clone afterwards. For names and ids, here and on
+/// the wire.
+#[macro_export]
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
-        $(#[$doc])*
+    ($(#[$attribute:meta])* $name:ident, $check:expr) => {
+        $(#[$attribute])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        pub struct $name(::std::sync::Arc<str>);
 
         impl $name {
             /// Checks a text.
             ///
             /// # Errors
-            /// [`NameError`] with the rule that the text breaks.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+            /// [`NameError`]($crate::NameError) with the rule that the text breaks.
+            pub fn new(text: impl AsRef<str>) -> ::std::result::Result<Self, $crate::NameError> {
                 let text = text.as_ref();
-                let check: fn(&str) -> Result<(), NameError> = $check;
+                let check: fn(&str) -> ::std::result::Result<(), $crate::NameError> = $check;
                 check(text)?;
-                Ok(Self(Arc::from(text)))
+                Ok(Self(::std::sync::Arc::from(text)))
             }
 
-            /// The name as text.
+            /// It as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 write!(f, "{:?}", &*self.0)
             }
         }
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::NameError;
+            fn from_str(text: &str) -> ::std::result::Result<Self, $crate::NameError> {
+                Self::new(text)
             }
         }
 
-        impl std::str::FromStr for $name {
-            type Err = NameError;
-            fn from_str(text: &str) -> Result<Self, NameError> {
+        impl TryFrom<Box<str>> for $name {
+            type Error = $crate::NameError;
+            fn try_from(text: Box<str>) -> ::std::result::Result<Self, $crate::NameError> {
                 Self::new(text)
+            }
+        }
+
+        impl From<$name> for Box<str> {
+            fn from(name: $name) -> Self {
+                Box::from(name.as_str())
             }
         }
     };

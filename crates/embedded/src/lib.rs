@@ -1,9 +1,9 @@
 //! The broker that lives in the process: the same logs, rules and answers as any other broker, with nothing else
 //! installed.
 //!
-//! The parts, in reading order: [`log`], one channel as a value, with `group`, its consumer groups; [`memory`], all channels in memory behind the
-//! [`Broker`](inkwire_core::Broker) trait; `durable`, logs in a file; [`embedded`], both behind one trait; beside them
-//! `clock`, `reserve` (offsets that no restart uses twice) and `tails` (who listens to what).
+//! The parts, in reading order: [`log`], one channel as a value, with `group`, its consumer groups; [`memory`], all
+//! channels in memory behind the [`Broker`](inkwire_core::Broker) trait; `durable`, logs in a file; [`embedded`], both
+//! behind one trait; beside them `clock`, `reserve` (offsets that no restart uses twice) and `tails` (who listens to what).
 
 mod clock;
 mod durable;

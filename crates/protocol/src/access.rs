@@ -1,8 +1,9 @@
 //! Tokens and who gets one.
 
+use inkwire_core::NameError;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{InvalidId, PeerId};
+use crate::id::PeerId;
 
 /// What a person is called: 1–64 characters, not blank, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,17 +14,17 @@ impl Username {
     /// Checks a text.
     ///
     /// # Errors
-    /// [`InvalidId`] with the rule that the text breaks.
-    pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidId> {
+    /// [`NameError`] with the rule that the text breaks.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, NameError> {
         let text = text.into();
         if text.trim().is_empty() {
-            return Err(InvalidId("a username is not blank"));
+            return Err(NameError("a username is not blank"));
         }
         if text.chars().count() > 64 {
-            return Err(InvalidId("a username has at most 64 characters"));
+            return Err(NameError("a username has at most 64 characters"));
         }
         if text.chars().any(char::is_control) {
-            return Err(InvalidId("a username holds no control characters"));
+            return Err(NameError("a username holds no control characters"));
         }
         Ok(Self(text))
     }
@@ -35,8 +36,8 @@ impl Username {
 }
 
 impl TryFrom<Box<str>> for Username {
-    type Error = InvalidId;
-    fn try_from(text: Box<str>) -> Result<Self, InvalidId> {
+    type Error = NameError;
+    fn try_from(text: Box<str>) -> Result<Self, NameError> {
         Self::new(text)
     }
 }

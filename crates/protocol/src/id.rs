@@ -1,66 +1,7 @@
 //! Who and where: ids as they stand in paths and JSON, checked once.
 
-use std::fmt;
-use std::sync::Arc;
-
+use inkwire_core::{NameError, name};
 use serde::{Deserialize, Serialize};
-
-/// A text that is not such an id; says what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidId(pub &'static str);
-
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "Box<str>", into = "Box<str>")]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// Checks a text.
-            ///
-            /// # Errors
-            /// [`InvalidId`] with the rule that the text breaks.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
-                let text = text.as_ref();
-                let check: fn(&str) -> Result<(), InvalidId> = $check;
-                check(text)?;
-                Ok(Self(Arc::from(text)))
-            }
-
-            /// The id as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<Box<str>> for $name {
-            type Error = InvalidId;
-            fn try_from(text: Box<str>) -> Result<Self, InvalidId> {
-                Self::new(text)
-            }
-        }
-
-        impl From<$name> for Box<str> {
-            fn from(id: $name) -> Self {
-                Box::from(id.as_str())
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
-            }
-        }
-    };
-}
 
 /// First path segments that are routes of the server, and so no rooms.
 const ROUTES: &[&str] = &[
@@ -72,7 +13,7 @@ const ROUTES: &[&str] = &[
 const SERVER_EVENTS: &[&str] =
     &["connected", "ping", "add-peer", "remove-peer", "messages", "gap", "replaced", "draining", "error"];
 
-id! {
+name! {
     /// A room: `[A-Za-z0-9_-]{1,64}`, and not the name of a fixed route.
     ///
     /// ```
@@ -80,37 +21,43 @@ id! {
     /// assert!(RoomId::new("lobby").is_ok());
     /// assert!(RoomId::new("metrics").is_err());
     /// ```
+    #[derive(Serialize, Deserialize)]
+    #[serde(try_from = "Box<str>", into = "Box<str>")]
     RoomId, |text| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
-            return Err(InvalidId("a room id is 1 to 64 of A-Z a-z 0-9 _ -"));
+            return Err(NameError("a room id is 1 to 64 of A-Z a-z 0-9 _ -"));
         }
         if ROUTES.contains(&text) {
-            return Err(InvalidId("this is the name of a route of the server, and cannot be a room"));
+            return Err(NameError("this is the name of a route of the server, and cannot be a room"));
         }
         Ok(())
     }
 }
 
-id! {
+name! {
     /// A peer, which is a token's identity: `[A-Za-z0-9_.:-]{1,128}`, not only dots.
+    #[derive(Serialize, Deserialize)]
+    #[serde(try_from = "Box<str>", into = "Box<str>")]
     PeerId, |text| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
         if text.is_empty() || text.len() > 128 || !text.bytes().all(allowed) || text.bytes().all(|b| b == b'.') {
-            return Err(InvalidId("a peer id is 1 to 128 of A-Z a-z 0-9 _ . : - and not only dots"));
+            return Err(NameError("a peer id is 1 to 128 of A-Z a-z 0-9 _ . : - and not only dots"));
         }
         Ok(())
     }
 }
 
-id! {
+name! {
     /// The name of an event that peers relay to each other: `[a-z][a-z0-9-]{0,63}`. Whether it is one of the
     /// server's own is asked separately ([`RelayName::is_servers_own`]), because the answer is another.
+    #[derive(Serialize, Deserialize)]
+    #[serde(try_from = "Box<str>", into = "Box<str>")]
     RelayName, |text| {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let begins = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
         if !begins || text.len() > 64 || !text.bytes().all(allowed) {
-            return Err(InvalidId("an event is named by a-z, then up to 63 of a-z 0-9 -"));
+            return Err(NameError("an event is named by a-z, then up to 63 of a-z 0-9 -"));
         }
         Ok(())
     }

@@ -16,6 +16,6 @@ pub mod room;
 pub use access::{AccessReply, AccessRequest, Action, Grant, User, Username};
 pub use event::{Event, Relayed};
 pub use ice::{IceServer, IceServers};
-pub use id::{InvalidId, PeerId, RelayName, RoomId};
+pub use id::{PeerId, RelayName, RoomId};
 pub use problem::{Code, Problem};
 pub use room::Room;

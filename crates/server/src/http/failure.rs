@@ -7,7 +7,7 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AU
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use inkwire_core::{Error, NameError};
-use inkwire_protocol::{Code, InvalidId, Problem};
+use inkwire_protocol::{Code, Problem};
 use metrics::counter;
 
 use crate::limits::TooMany;
@@ -72,12 +72,6 @@ impl IntoResponse for Failure {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
         }
         response
-    }
-}
-
-impl From<InvalidId> for Failure {
-    fn from(error: InvalidId) -> Self {
-        Self::invalid(error.0)
     }
 }
 
