@@ -2,7 +2,7 @@
 //!
 //! The parts, in reading order:
 //!
-//! 1. [`name`]: what things are called; checked once, at the edge.
+//! 1. [`name`](mod@name): what things are called; checked once, at the edge.
 //! 2. [`offset`]: where a message stands in its channel.
 //! 3. [`message`]: what a channel holds, and what is handed in to be published.
 //! 4. [`broker`]: the one seam to whatever stores the logs.
