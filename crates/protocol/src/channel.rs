@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use inkwire_core::offset::OffsetError;
-use inkwire_core::{FieldName, Fields, Message, Offset, State};
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::ser::SerializeMap as _;
+use inkwire_core::{Claimed, FieldName, Fields, Key, Keyed, Message, Offset, State, Version};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// A message as clients see it: `{"offset":"1-0","text":"hello"}`, in a keyed channel with `@key`, `@version` and, for a
 /// deletion, `"@deleted":true`.
@@ -16,32 +18,101 @@ pub struct WireMessage<'a>(pub &'a Message);
 
 impl Serialize for WireMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let message = self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("offset", &WireOffset(message.offset))?;
-        for (name, value) in message.fields.iter() {
-            map.serialize_entry(name, value)?;
-        }
-        if let Some(keyed) = &message.keyed {
-            map.serialize_entry("@key", keyed.key.as_str())?;
-            map.serialize_entry("@version", keyed.version.as_str())?;
-            if keyed.state == State::Tombstone {
-                map.serialize_entry("@deleted", &true)?;
-            }
-        }
+        write_members(&mut map, self.0)?;
         map.end()
     }
 }
 
-/// An offset as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WireOffset(pub Offset);
+fn write_members<M: SerializeMap>(map: &mut M, message: &Message) -> Result<(), M::Error> {
+    map.serialize_entry("offset", &WireOffset(message.offset))?;
+    for (name, value) in message.fields.iter() {
+        map.serialize_entry(name, value)?;
+    }
+    if let Some(keyed) = &message.keyed {
+        map.serialize_entry("@key", keyed.key.as_str())?;
+        map.serialize_entry("@version", keyed.version.as_str())?;
+        if keyed.state == State::Tombstone {
+            map.serialize_entry("@deleted", &true)?;
+        }
+    }
+    Ok(())
+}
 
-impl Serialize for WireOffset {
+/// A message that a consumer holds: as [`WireMessage`], with the number `@deliveries`.
+#[derive(Debug, Clone, Copy)]
+pub struct WireClaimed<'a>(pub &'a Claimed);
+
+impl Serialize for WireClaimed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        let mut map = serializer.serialize_map(None)?;
+        write_members(&mut map, &self.0.message)?;
+        map.serialize_entry("@deliveries", &self.0.deliveries)?;
+        map.end()
     }
 }
+
+/// A message as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Where it stands in its channel.
+    pub offset: Offset,
+    /// Its body.
+    pub fields: Fields,
+    /// Key, version and state, in a keyed channel.
+    pub keyed: Option<Keyed>,
+    /// How often it was given to a consumer of the group, where it was claimed.
+    pub deliveries: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Received {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Received;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received, A::Error> {
+        let (mut offset, mut key, mut version, mut deliveries) = (None, None, None, None);
+        let mut state = State::Live;
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            match &*name {
+                "offset" => offset = Some(map.next_value::<String>()?.parse().map_err(A::Error::custom)?),
+                "@key" => key = Some(Key::new(map.next_value::<String>()?).map_err(A::Error::custom)?),
+                "@version" => {
+                    version = Some(Version::new(map.next_value::<String>()?).map_err(A::Error::custom)?);
+                }
+                "@deleted" if map.next_value()? => state = State::Tombstone,
+                "@deleted" => {}
+                "@deliveries" => deliveries = Some(map.next_value()?),
+                // What a later server adds.
+                other if other.starts_with('@') => drop(map.next_value::<IgnoredAny>()?),
+                _ => {
+                    fields.push((FieldName::new(name).map_err(A::Error::custom)?, map.next_value()?));
+                }
+            }
+        }
+        let keyed = match (key, version) {
+            (Some(key), Some(version)) => Some(Keyed { key, version, state }),
+            _ => None,
+        };
+        let offset = offset.ok_or_else(|| A::Error::missing_field("offset"))?;
+        Ok(Received { offset, fields: Fields::new(fields).map_err(A::Error::custom)?, keyed, deliveries })
+    }
+}
+
+/// An offset as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireOffset(#[serde(with = "text")] pub Offset);
 
 /// The answer to a read.
 #[derive(Debug, Serialize)]
@@ -64,21 +135,27 @@ pub struct ChannelGap {
 }
 
 /// The answer to a publish.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishReply {
     /// Where the message stands, or the one that stands in its stead.
     pub offset: WireOffset,
     /// The message was there before.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
     /// A message of the key with a higher version is there.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub superseded: bool,
 }
 
 /// Fields as they are sent: an object of texts, in order, each name once.
 #[derive(Debug, Clone)]
 pub struct WireFields(pub Fields);
+
+impl Serialize for WireFields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
 
 impl<'de> Deserialize<'de> for WireFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -115,6 +192,16 @@ pub enum From {
     After(Offset),
 }
 
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("$"),
+            Self::Beginning => f.write_str("0"),
+            Self::After(offset) => write!(f, "{offset}"),
+        }
+    }
+}
+
 impl FromStr for From {
     type Err = OffsetError;
 
@@ -130,7 +217,6 @@ impl FromStr for From {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inkwire_core::{Key, Keyed, Version};
 
     #[test]
     fn messages_keep_the_order_of_their_fields() {
@@ -145,6 +231,11 @@ mod tests {
             state: State::Tombstone,
         });
         assert!(json(&message).ends_with(r#""@key":"k","@version":"2","@deleted":true}"#));
+        let received: Received = serde_json::from_str(&json(&message)).unwrap();
+        assert_eq!(
+            (received.offset, &received.fields, &received.keyed),
+            (offset, &message.fields, &message.keyed)
+        );
     }
 
     #[test]
