@@ -188,11 +188,20 @@ impl Tail {
 
     /// The next announcement; `None` once the tail has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<Arc<Message>> {
+        self.take(VecDeque::pop_front).await
+    }
+
+    /// All announcements that wait, at least one; `None` once the tail has ended. Safe to cancel.
+    pub async fn waiting(&mut self) -> Option<VecDeque<Arc<Message>>> {
+        self.take(|waiting| (!waiting.is_empty()).then(|| std::mem::take(waiting))).await
+    }
+
+    async fn take<T>(&mut self, take: impl Fn(&mut VecDeque<Arc<Message>>) -> Option<T>) -> Option<T> {
         loop {
             {
                 let mut waiting = self.0.waiting();
-                if let Some(message) = waiting.messages.pop_front() {
-                    return Some(message);
+                if let Some(taken) = take(&mut waiting.messages) {
+                    return Some(taken);
                 }
                 // A burst leaves room behind; most channels never see another.
                 waiting.messages.shrink_to(0);

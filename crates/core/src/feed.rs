@@ -106,8 +106,11 @@ impl Shared {
         self.wake_all();
     }
 
-    fn push(&self, message: Arc<Message>) {
-        lock(&self.ring).push(message);
+    fn push(&self, messages: impl IntoIterator<Item = Arc<Message>>) {
+        {
+            let mut ring = lock(&self.ring);
+            messages.into_iter().for_each(|message| ring.push(message));
+        }
         self.wake_all();
     }
 
@@ -159,8 +162,8 @@ async fn follow(
     let mut behind = None;
     loop {
         tokio::select! {
-            message = tail.next() => match message {
-                Some(message) => shared.push(message),
+            messages = tail.waiting() => match messages {
+                Some(messages) => shared.push(messages),
                 None => return Ok("the tail ended"),
             },
             _ = checks.tick() => {

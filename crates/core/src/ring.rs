@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cursor::{Step, step};
+use crate::delivery::Delivery;
 use crate::message::Message;
 use crate::offset::Offset;
 
 /// How many messages a ring holds. Enough for a reader that is a moment late; older ones are in the log.
 pub const MAXIMUM_MESSAGES: usize = 1024;
-/// How many bytes of messages a ring holds (one message more than this is held if it is alone).
+/// How many bytes of messages a ring holds (one message more than this is held if it is alone). What subscribers are
+/// written comes on top, once for each form.
 pub const MAXIMUM_BYTES: usize = 1 << 20;
 
 /// The newest messages of a channel.
@@ -20,7 +22,7 @@ pub struct Ring {
     /// Grows whenever the ring could no longer vouch for its past: readers ahead of the ring then ask the log.
     epoch: u64,
     head: Offset,
-    messages: VecDeque<Arc<Message>>,
+    messages: VecDeque<Arc<Delivery>>,
     bytes: usize,
 }
 
@@ -30,7 +32,7 @@ pub enum Since {
     /// Nothing follows it here, for now.
     Level,
     /// These follow it, without a hole.
-    Messages(Vec<Arc<Message>>),
+    Messages(Vec<Arc<Delivery>>),
     /// The ring does not reach back to it: only the log knows.
     Unknown,
 }
@@ -66,7 +68,7 @@ impl Ring {
         }
         self.head = message.offset;
         self.bytes += message.weight();
-        self.messages.push_back(message);
+        self.messages.push_back(Arc::new(Delivery::new(message)));
         while self.messages.len() > MAXIMUM_MESSAGES
             || (self.bytes > MAXIMUM_BYTES && self.messages.len() > 1)
         {

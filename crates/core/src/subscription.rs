@@ -5,24 +5,33 @@
 //! hole is announced by [`Event::Gap`] before anything that lies behind it. Nothing is buffered here: who does not
 //! ask is given nothing, and costs nothing.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::broker::{Continuity, Error};
+use crate::broker::{Continuity, Error, Page};
+use crate::delivery::Delivery;
 use crate::feed::{Feed, Seat};
 use crate::hub::Hub;
-use crate::message::Message;
 use crate::name::ChannelName;
 use crate::offset::Offset;
 use crate::ring::Since;
 
 /// How many messages are taken at once.
 pub const BATCH: usize = 256;
+
+/// How many messages the first read of the log takes: nobody knows yet how large they are.
+const FIRST_READ: usize = 16;
+
+/// How many bytes a read of the log should bring. The next read asks for as many messages as would have.
+const READ_BYTES: usize = 256 << 10;
 
 /// How long a subscription waits after a failed read of the log before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -55,7 +64,7 @@ impl Started {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The next messages; never empty.
-    Messages(Vec<Arc<Message>>),
+    Messages(Vec<Arc<Delivery>>),
     /// What followed `after` is gone; what comes next begins at `oldest`.
     Gap {
         /// The last offset that was taken.
@@ -67,17 +76,27 @@ pub enum Event {
 
 /// Tells a reader, who may hold many subscriptions, that one of them may have something. One waiter at a time.
 #[derive(Debug, Default)]
-pub struct Wake(Notify);
+pub struct Wake {
+    woken: AtomicBool,
+    waiter: AtomicWaker,
+}
 
 impl Wake {
     /// Wakes the waiter, or the next one to wait.
     pub fn wake(&self) {
-        self.0.notify_one();
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.waiter.wake();
+        }
     }
 
     /// Waits until woken. Safe to cancel.
     pub async fn woken(&self) {
-        self.0.notified().await;
+        poll_fn(|context| {
+            // Registered before looking, so that a wake in between is not lost.
+            self.waiter.register(context.waker());
+            if self.woken.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -95,6 +114,8 @@ pub struct Subscription {
     at_beginning: bool,
     /// The ring's epoch in which the log last vouched for the cursor.
     vouched: u64,
+    /// How many messages the next read of the log takes.
+    limit: usize,
     retry: Option<Retry>,
 }
 
@@ -109,6 +130,17 @@ impl Drop for Retry {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// What a subscription can yield without asking the log.
+#[derive(Debug)]
+pub enum AtHand {
+    /// This comes next.
+    Event(Event),
+    /// Nothing for now; the wake is told when asking again makes sense.
+    Nothing,
+    /// Only the log knows what comes next: see [`Subscription::ready`].
+    InLog,
 }
 
 enum Look {
@@ -132,7 +164,18 @@ impl Subscription {
         wake.wake();
         let at_beginning = started.gap || start == Start::Beginning;
         let cursor = started.cursor;
-        Self { hub, channel, feed: Some(feed), seat, wake, cursor, at_beginning, vouched: 0, retry: None }
+        Self {
+            hub,
+            channel,
+            feed: Some(feed),
+            seat,
+            wake,
+            cursor,
+            at_beginning,
+            vouched: 0,
+            limit: FIRST_READ,
+            retry: None,
+        }
     }
 
     /// The channel subscribed to.
@@ -145,6 +188,16 @@ impl Subscription {
         self.cursor
     }
 
+    /// What can be taken at once, without waiting for anything.
+    pub fn at_hand(&mut self) -> AtHand {
+        match self.look() {
+            Look::Yield(event) => AtHand::Event(event),
+            Look::Wait => AtHand::Nothing,
+            Look::AskLog { .. } if self.is_pausing() => AtHand::Nothing,
+            Look::AskLog { .. } => AtHand::InLog,
+        }
+    }
+
     /// What can be taken now; `None` when the cursor is level with the log, or the log cannot be read at present. The
     /// wake is told when asking again makes sense. Safe to cancel.
     pub async fn ready(&mut self) -> Option<Event> {
@@ -153,10 +206,10 @@ impl Subscription {
                 Look::Yield(event) => return Some(event),
                 Look::Wait => return None,
                 Look::AskLog { epoch, head } => {
-                    if self.retry.as_ref().is_some_and(|retry| Instant::now() < retry.at) {
+                    if self.is_pausing() {
                         return None;
                     }
-                    match self.ask_log(epoch, head).await {
+                    match self.ask_log(epoch, head, self.limit).await {
                         Ok(None) => {}
                         Ok(Some(event)) => return Some(event),
                         Err(error) => {
@@ -188,7 +241,7 @@ impl Subscription {
     pub async fn catch_up(&mut self) -> Result<Option<Event>, Error> {
         let Some(feed) = &self.feed else { return Ok(None) };
         let glance = feed.glance(self.cursor, 0);
-        self.ask_log(glance.epoch, glance.head).await
+        self.ask_log(glance.epoch, glance.head, BATCH).await
     }
 
     fn look(&mut self) -> Look {
@@ -211,7 +264,12 @@ impl Subscription {
         }
     }
 
-    fn advance(&mut self, messages: Vec<Arc<Message>>) -> Look {
+    /// Whether a read has failed so lately that trying again makes no sense yet.
+    fn is_pausing(&self) -> bool {
+        self.retry.as_ref().is_some_and(|retry| Instant::now() < retry.at)
+    }
+
+    fn advance(&mut self, messages: Vec<Arc<Delivery>>) -> Look {
         if let Some(last) = messages.last() {
             self.cursor = last.offset;
             self.at_beginning = false;
@@ -219,8 +277,8 @@ impl Subscription {
         Look::Yield(Event::Messages(messages))
     }
 
-    async fn ask_log(&mut self, epoch: u64, ring_head: Offset) -> Result<Option<Event>, Error> {
-        let page = self.hub.read_in_turn(&self.channel, self.cursor, BATCH).await?;
+    async fn ask_log(&mut self, epoch: u64, ring_head: Offset, limit: usize) -> Result<Option<Event>, Error> {
+        let page = self.hub.read_in_turn(&self.channel, self.cursor, limit).await?;
         self.retry = None;
         if page.head < ring_head
             && let Some(feed) = &self.feed
@@ -235,9 +293,12 @@ impl Subscription {
             return Ok(Some(Event::Gap { after, oldest }));
         }
         self.vouched = epoch;
-        self.cursor = page.end(BATCH);
+        self.cursor = page.end(limit);
         self.at_beginning = false;
-        Ok((!page.messages.is_empty()).then_some(Event::Messages(page.messages)))
+        self.limit = next_limit(limit, &page);
+        let messages: Vec<_> =
+            page.messages.into_iter().map(|message| Arc::new(Delivery::new(message))).collect();
+        Ok((!messages.is_empty()).then_some(Event::Messages(messages)))
     }
 
     fn retry_later(&mut self) {
@@ -247,6 +308,17 @@ impl Subscription {
             wake.wake();
         });
         self.retry = Some(Retry { at: Instant::now() + RETRY, task: task.abort_handle() });
+    }
+}
+
+/// How many messages to read next, by what the last read brought: a reader holds about so many bytes, however large the
+/// messages are.
+fn next_limit(limit: usize, page: &Page) -> usize {
+    let bytes: usize = page.messages.iter().map(|message| message.weight()).sum();
+    if bytes > READ_BYTES {
+        (page.messages.len() * READ_BYTES / bytes).max(1)
+    } else {
+        (limit * 2).min(BATCH)
     }
 }
 

@@ -258,7 +258,7 @@ pub async fn cancelled_readers(broker: UnderTest) {
 /// The messages of an event where nothing can be missing.
 fn messages(event: Event) -> Vec<Arc<Message>> {
     match event {
-        Event::Messages(messages) => messages,
+        Event::Messages(messages) => messages.iter().map(|delivery| Arc::clone(delivery.message())).collect(),
         Event::Gap { after, oldest } => {
             panic!("nothing is missing, but a gap after {after}, oldest {oldest}")
         }

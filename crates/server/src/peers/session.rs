@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use inkwire_core::{Event as Read, Message, Offset, Start, Subscription, Wake};
+use inkwire_core::{Delivery, Event as Read, Message, Offset, Start, Subscription, Wake};
 use inkwire_protocol::event::{AddPeer, RemovePeer};
 use inkwire_protocol::{Event, PeerId, RoomId, User};
 use metrics::counter;
@@ -46,7 +46,7 @@ pub(crate) struct Session {
     wake: Arc<Wake>,
     inbox: Subscription,
     /// Read from the inbox and not yet told: the rest of one batch.
-    unread: VecDeque<Arc<Message>>,
+    unread: VecDeque<Arc<Delivery>>,
     /// What the client has been told of its inbox.
     told: Offset,
     record: Subscription,
@@ -331,7 +331,7 @@ impl Session {
             return Ok(());
         };
         match subscription.catch_up().await? {
-            Some(Read::Messages(messages)) => self.take_room(at, &messages),
+            Some(Read::Messages(news)) => self.take_room(at, &messages(&news)),
             Some(Read::Gap { .. }) => self.state = State::Lost,
             None => {}
         }
@@ -351,7 +351,7 @@ impl Session {
                 Stage::Entered(subscription, _) => match subscription.ready().await {
                     None => return Ok(()),
                     Some(Read::Gap { .. }) => self.state = State::Lost,
-                    Some(Read::Messages(messages)) => self.take_room(at, &messages),
+                    Some(Read::Messages(news)) => self.take_room(at, &messages(&news)),
                 },
             }
         }
@@ -474,6 +474,10 @@ impl Drop for ClaimGuard {
             signalling.close_after_grace(self.user.clone(), self.generation);
         }
     }
+}
+
+fn messages(deliveries: &[Arc<Delivery>]) -> Vec<Arc<Message>> {
+    deliveries.iter().map(|delivery| Arc::clone(delivery.message())).collect()
 }
 
 fn event(change: Change, room: &RoomId) -> Event {
