@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use inkwire_core::offset::OffsetError;
-use inkwire_core::{Claimed, FieldName, Fields, Key, Keyed, Message, Offset, State, Version};
+use inkwire_core::{Claimed, FieldName, Fields, Key, Keyed, Message, Offset, Page, State, Version};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -123,6 +123,14 @@ pub struct WirePage<'a> {
     pub head: WireOffset,
     /// Whether something after the cursor is missing.
     pub gap: bool,
+}
+
+impl<'a> WirePage<'a> {
+    /// A page as it is answered.
+    pub fn new(page: &'a Page, gap: bool) -> Self {
+        let messages = page.messages.iter().map(|message| WireMessage(message)).collect();
+        Self { messages, head: WireOffset(page.head), gap }
+    }
 }
 
 /// The data of a channel's `gap` event.

@@ -1,11 +1,11 @@
 //! What the server says on the WebSocket: replies to commands, and events. Each is one JSON object in one text frame.
 
-use inkwire_core::{ChannelName, Offset};
+use inkwire_core::{ChannelName, Error, NameError, Offset};
 use serde::{Deserialize, Serialize};
 
 use crate::access::User;
 use crate::channel::{ChannelGap, PublishReply, Received, WireClaimed, WireMessage, WireOffset, WirePage};
-use crate::command::CommandId;
+use crate::command::{CommandId, Malformed};
 use crate::event::Event;
 use crate::problem::Code;
 use crate::room::Room;
@@ -32,6 +32,28 @@ impl Refused {
     /// A refusal.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after_ms: None }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let code = match error {
+            Error::Kind(_) => Code::Conflict,
+            Error::Unavailable(_) => Code::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NameError> for Refused {
+    fn from(error: NameError) -> Self {
+        Self::new(Code::Invalid, error.0)
+    }
+}
+
+impl From<Malformed> for Refused {
+    fn from(error: Malformed) -> Self {
+        Self::new(Code::Invalid, error.0)
     }
 }
 

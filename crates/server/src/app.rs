@@ -1,11 +1,15 @@
 //! What every request sees.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use inkwire_core::Hub;
+use metrics::Counter;
 
 use crate::canary::Canary;
 use crate::drain::Drain;
+use crate::hooks::Hooks;
 use crate::limits::PeerLimit;
 use crate::options::Options;
 use crate::page::Page;
@@ -13,7 +17,6 @@ use crate::peers::signalling::Signalling;
 use crate::tokens::Tokens;
 
 /// The server's parts, shared by all requests.
-#[derive(Debug)]
 pub(crate) struct App {
     pub(crate) options: Options,
     pub(crate) tokens: Tokens,
@@ -25,4 +28,17 @@ pub(crate) struct App {
     pub(crate) canary: Canary,
     pub(crate) drain: Drain,
     pub(crate) page: Page,
+    pub(crate) hooks: Arc<dyn Hooks>,
+    /// What this node is called.
+    pub(crate) node: Box<str>,
+    /// How many clients have come so far.
+    pub(crate) clients: AtomicU64,
+    /// Messages told to subscribers. Kept here, because looking a counter up costs more than telling a message.
+    pub(crate) deliveries: Counter,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("node", &self.node).finish_non_exhaustive()
+    }
 }

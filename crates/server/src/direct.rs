@@ -1,4 +1,4 @@
-//! Event streams written straight to their sockets.
+//! Event streams and WebSockets that have their sockets to themselves.
 //!
 //! A stream is one request, then hours of silence with now and then a few bytes. The general HTTP/1 machinery holds about
 //! 25 KiB of buffers for each connection all that time; here a stream holds none. Only the plain case is taken: a
@@ -18,10 +18,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use crate::http::is_asked_for;
+use crate::http::{Handover, is_asked_for};
+use crate::ws::Opened;
 
-/// How the paths begin whose answers are streams.
-const STREAMS: [&str; 2] = ["/connect", "/channels/"];
+/// How the paths begin whose answers are streams, and the WebSocket's.
+const STREAMS: [&str; 3] = ["/connect", "/channels/", "/ws"];
 /// How the requests for them begin.
 const METHOD: &[u8] = b"GET ";
 /// The longest head that is taken.
@@ -74,18 +75,27 @@ fn parse(bytes: &[u8]) -> Option<Opening> {
 /// Reading a channel has the path of following it, and other answers than a stream are better kept with hyper.
 fn is_for_a_stream(request: &Request<Body>) -> bool {
     match request.uri().path() {
-        "/connect" => true,
+        "/connect" | "/ws" => true,
         path => path.starts_with("/channels/") && is_asked_for(request.headers()),
     }
 }
 
+/// What follows the head of an answer.
+pub(crate) enum Rest {
+    /// A stream to be written.
+    Stream(Body),
+    /// A WebSocket to be served.
+    Socket(Box<Opened>),
+}
+
 /// Answers a request for a stream, up to where the stream begins.
-pub(crate) async fn answer(stream: &mut TcpStream, opening: Opening, router: Router) -> io::Result<Body> {
+pub(crate) async fn answer(stream: &mut TcpStream, opening: Opening, router: Router) -> io::Result<Rest> {
     consume(stream, opening.length).await?;
-    let answer = router.oneshot(opening.request).await.unwrap_or_else(|never| match never {});
-    let (head, body) = take_apart(answer).await;
+    let mut answer = router.oneshot(opening.request).await.unwrap_or_else(|never| match never {});
+    let opened = Handover::of(&mut answer);
+    let (head, body) = take_apart(answer, opened.is_some()).await;
     stream.write_all(&head).await?;
-    Ok(body)
+    Ok(opened.map_or(Rest::Stream(body), |opened| Rest::Socket(Box::new(opened))))
 }
 
 /// Writes a stream to its end, or until the client hangs up.
@@ -109,14 +119,16 @@ async fn consume(stream: &mut TcpStream, length: usize) -> io::Result<()> {
 }
 
 /// The bytes that come before a stream, and the stream. An answer that is no stream becomes bytes as a whole.
-async fn take_apart(mut answer: Response<Body>) -> (Vec<u8>, Body) {
+async fn take_apart(mut answer: Response<Body>, is_socket: bool) -> (Vec<u8>, Body) {
     let headers = answer.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if !is_socket {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
         headers.insert(DATE, date);
     }
-    let is_stream =
-        headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    let is_stream = is_socket
+        || headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     let (mut parts, mut body) = answer.into_parts();
     let mut whole = None;
     if !is_stream {

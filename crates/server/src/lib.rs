@@ -18,9 +18,11 @@
 
 mod app;
 mod canary;
+mod claiming;
 mod direct;
 mod drain;
 mod grants;
+pub mod hooks;
 mod http;
 mod ice;
 mod limits;
@@ -29,9 +31,16 @@ mod metrics;
 pub mod options;
 pub mod page;
 mod peers;
+mod pulse;
+mod refusal;
 pub mod server;
+mod session;
 pub mod tokens;
+mod ws;
 
+pub use hooks::{Client, Hooks};
+pub use inkwire_protocol::access::{Action, Grant};
+pub use inkwire_protocol::{Code, PeerId, Refused, User, Username};
 pub use options::{Anonymous, Ice, Options, Origins, Rate};
 pub use page::Page;
 pub use server::Server;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use inkwire_protocol::PeerId;
 
 use crate::options::Rate;
@@ -15,14 +15,35 @@ pub(crate) struct PeerLimit {
     clock: DefaultClock,
 }
 
+/// A limit of one connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionLimit {
+    limiter: DefaultDirectRateLimiter,
+    clock: DefaultClock,
+}
+
+impl ConnectionLimit {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { limiter: RateLimiter::direct(quota(rate)), clock: DefaultClock::default() }
+    }
+
+    /// Counts one.
+    pub(crate) fn admit(&self) -> Result<(), TooMany> {
+        self.limiter.check().map_err(|not_until| TooMany(not_until.wait_time_from(self.clock.now())))
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    Quota::per_second(rate.per_second).allow_burst(rate.burst)
+}
+
 /// Too many; come back after this long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany(pub(crate) Duration);
 
 impl PeerLimit {
     pub(crate) fn new(rate: Rate) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default() }
+        Self { limiter: RateLimiter::keyed(quota(rate)), clock: DefaultClock::default() }
     }
 
     /// Counts one.

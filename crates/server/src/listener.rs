@@ -6,16 +6,17 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::conn::auto::{self, upgrade};
 use metrics::counter;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,8 +26,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::direct;
+use crate::direct::{self, Rest};
+use crate::http::Handover;
 use crate::metrics::Counted;
+use crate::ws::{self, Opened};
 
 /// By when a connection must have brought its first request, whatever it spoke until then.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
@@ -124,12 +127,15 @@ fn serve_stream(
     router: Router,
 ) -> impl Future<Output = Ended> + Send {
     let answering = Box::pin(async move {
-        let body = direct::answer(&mut stream, *opening, router).await?;
-        Ok::<_, io::Error>((stream, body))
+        let rest = direct::answer(&mut stream, *opening, router).await?;
+        Ok::<_, io::Error>((stream, rest))
     });
     async move {
-        let (stream, body) = answering.await?;
-        Ok(direct::pump(stream, body).await?)
+        match answering.await? {
+            (stream, Rest::Stream(body)) => direct::pump(stream, body).await?,
+            (stream, Rest::Socket(opened)) => ws::serve(stream, &[], *opened).await,
+        }
+        Ok(())
     }
 }
 
@@ -142,14 +148,20 @@ async fn serve_requests(
     deadline: Instant,
 ) -> Ended {
     let asked = Arc::new(AtomicBool::new(false));
+    let upgrade = Arc::<Upgrade>::default();
     let service = {
-        let asked = Arc::clone(&asked);
-        hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let (asked, upgrade) = (Arc::clone(&asked), Arc::clone(&upgrade));
+        hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let router = router.clone();
+            let (router, upgrade) = (router.clone(), Arc::clone(&upgrade));
             async move {
+                let upgraded = hyper::upgrade::on(&mut request);
                 let request: Request = request.map(Body::new);
-                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+                let mut answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                if let Some(opened) = Handover::of(&mut answer) {
+                    upgrade.begin(upgraded, opened);
+                }
+                Ok::<_, Infallible>(answer)
             }
         })
     };
@@ -157,7 +169,7 @@ async fn serve_requests(
     let mut connection = std::pin::pin!(connection);
     let first_request = tokio::time::sleep_until(deadline);
     tokio::select! {
-        ended = &mut connection => return ended,
+        ended = &mut connection => return upgrade.finish(ended).await,
         () = closing.cancelled() => {}
         () = first_request => {
             if !asked.load(Ordering::Relaxed) {
@@ -165,13 +177,41 @@ async fn serve_requests(
                 return Ok(());
             }
             tokio::select! {
-                ended = &mut connection => return ended,
+                ended = &mut connection => return upgrade.finish(ended).await,
                 () = closing.cancelled() => {}
             }
         }
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// What a connection becomes when it speaks HTTP no more.
+#[derive(Default)]
+struct Upgrade(Mutex<Option<(OnUpgrade, Opened)>>);
+
+impl Upgrade {
+    fn begin(&self, upgraded: OnUpgrade, opened: Opened) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgraded, opened));
+    }
+
+    /// Goes on with what the connection has become, if it has become anything.
+    async fn finish(&self, ended: Ended) -> Ended {
+        let agreed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Ok(()), Some((upgraded, opened))) = (&ended, agreed) else { return ended };
+        let parts = upgrade::downcast::<TokioIo<TcpStream>>(upgraded.await?)
+            .map_err(|_| "an upgraded connection is not what it was")?;
+        ws::serve(parts.io.into_inner(), &parts.read_buf, opened).await;
+        Ok(())
+    }
+}
+
+impl ws::Connection for TcpStream {
+    fn set_patience(&self, patience: Option<Duration>) {
+        if let Err(error) = SockRef::from(self).set_tcp_user_timeout(Some(patience.unwrap_or_default())) {
+            debug!(%error, "cannot tune the socket");
+        }
+    }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {

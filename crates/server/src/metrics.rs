@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics::{describe_counter, describe_gauge, gauge};
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -14,11 +14,14 @@ pub(crate) fn install() {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;
         describe_gauge!("inkwire_streams", "Open event streams");
+        describe_gauge!("inkwire_sockets", "Open WebSockets");
         describe_gauge!("inkwire_connections", "Open connections");
         describe_gauge!("inkwire_channels", "Channels with a reader on this node");
         describe_gauge!("inkwire_ready", "1 while the node is ready");
         describe_counter!("inkwire_requests_total", "Requests answered, by route and status");
         describe_counter!("inkwire_events_total", "Events told to peers, by event");
+        describe_counter!("inkwire_deliveries_total", "Messages told to subscribers of channels");
+        describe_counter!("inkwire_publishes_total", "Messages published by clients, by outcome");
         describe_counter!("inkwire_joins_total", "Memberships of rooms begun");
         describe_counter!("inkwire_relays_total", "Events relayed between peers");
         describe_counter!("inkwire_relays_of_strangers_total", "Relayed events dropped: the two never met");
@@ -32,6 +35,11 @@ pub(crate) fn install() {
         );
         Some(handle)
     });
+}
+
+/// The counter of messages told to subscribers.
+pub(crate) fn deliveries() -> Counter {
+    counter!("inkwire_deliveries_total")
 }
 
 /// The numbers as Prometheus text; empty when the process records elsewhere.

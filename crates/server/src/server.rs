@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use inkwire_core::{Broker, Hub, HubOptions};
@@ -15,6 +16,7 @@ use tracing::info;
 use crate::app::App;
 use crate::canary::Canary;
 use crate::drain::{Drain, DrainTrigger};
+use crate::hooks::{ByGrants, Hooks};
 use crate::limits::PeerLimit;
 use crate::options::Options;
 use crate::page::Page;
@@ -31,7 +33,6 @@ pub struct Server {
     app: Arc<App>,
     drain: DrainTrigger,
     tasks: TaskTracker,
-    node: Box<str>,
 }
 
 impl Server {
@@ -50,11 +51,15 @@ impl Server {
             publishes: PeerLimit::new(options.publishes),
             canary: Canary::default(),
             page: Page::missing(),
+            hooks: Arc::new(ByGrants),
+            node,
+            clients: AtomicU64::new(0),
+            deliveries: metrics::deliveries(),
             options,
             hub,
             drain,
         };
-        Self { app: Arc::new(app), drain: trigger, tasks, node }
+        Self { app: Arc::new(app), drain: trigger, tasks }
     }
 
     /// Serves this page to those who open a room in a browser.
@@ -66,6 +71,15 @@ impl Server {
         self
     }
 
+    /// Asks these rules instead of the protocol's own.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        if let Some(app) = Arc::get_mut(&mut self.app) {
+            app.hooks = Arc::new(hooks);
+        }
+        self
+    }
+
     /// Serves until `shutdown` is ready, then drains: tells every client, refuses new streams, ends the open ones
     /// spread over [`Options::drain`], and returns when that time is over.
     ///
@@ -73,8 +87,8 @@ impl Server {
     /// When the listener has no address.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let address = listener.local_addr()?;
-        info!(%address, node = %self.node, "serving");
-        let canary = self.app.canary.clone().sing(self.app.hub.clone(), self.node.clone());
+        info!(%address, node = %self.app.node, "serving");
+        let canary = self.app.canary.clone().sing(self.app.hub.clone(), self.app.node.clone());
         let _canary = AbortOnDropHandle::new(tokio::spawn(canary));
         let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_idle(Arc::clone(&self.app))));
         let closing = CancellationToken::new();

@@ -1,7 +1,7 @@
 //! Channels over HTTP: publish, read, and follow as Server-Sent Events.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,31 +12,27 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use inkwire_core::{
-    ChannelName, Continuity, Draft, Event, Key, Keyed, Offset, Page, Producer, ProducerId, Published,
-    Retention, Start, Subscription, Version, Wake,
-};
-use inkwire_protocol::Code;
-use inkwire_protocol::access::Action;
+use inkwire_core::{ChannelName, Form, Key, Keyed, Message, Offset, ProducerId, Version};
 use inkwire_protocol::channel::{
-    ChannelGap, From as Beginning, PublishReply, WireFields, WireMessage, WireOffset, WirePage,
+    ChannelGap, From as Place, PublishReply, WireFields, WireMessage, WireOffset, WirePage,
 };
+use inkwire_protocol::command::{LARGEST_LIMIT, Publish, READ_LIMIT, Read, Subscribe, WireProducer};
 
 use super::body::json_text;
 use super::failure::Failure;
 use super::identity::Caller;
 use super::path::{Segments, query_value};
-use super::sse::{self, Beat, Pulse};
+use super::sse;
 use crate::app::App;
-use crate::grants;
 use crate::metrics::Counted;
+use crate::pulse::{Beat, Pulse};
+use crate::session::{Door, Session, Told};
 use crate::tokens::Identity;
 
 /// The largest body of a publish.
 const PUBLISH_LIMIT: usize = 1 << 20;
-/// How many messages a read gives unless told otherwise, and at most.
-const READ_LIMIT: usize = 100;
-const LARGEST_READ_LIMIT: usize = 1_000;
+/// How many bytes of events are written at once.
+const WRITE: usize = 64 << 10;
 
 /// `POST /channels/{channel}`
 pub(crate) async fn publish(
@@ -45,36 +41,34 @@ pub(crate) async fn publish(
     Segments(channel): Segments<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let channel = allowed(&caller, Action::Publish, &channel)?;
+    let channel = ChannelName::new(&channel)?;
     if caller.anonymous {
         app.publishes.admit(&caller.user.id)?;
     }
+    let session = Session::new(app, caller);
     let (parts, body) = request.into_parts();
     let terms = Terms::read(&parts)?;
     let body = json_text(Request::from_parts(parts, body), PUBLISH_LIMIT).await?;
-    let WireFields(fields) = serde_json::from_str(&body)
+    let fields = serde_json::from_str(&body)
         .map_err(|error| Failure::invalid(format!("expected the fields, an object of texts: {error}")))?;
     let was_idempotent = terms.producer.is_some();
-    let published = app.hub.publish(&channel, terms.draft(fields)).await?;
-    Ok(answer(published, was_idempotent))
+    let request = session.admit(terms.publish(channel, fields)).await?;
+    Ok(answer(session.publish(request).await?, was_idempotent))
 }
 
 /// A repeated request is given the first answer again; what a version decided is said.
-fn answer(published: Published, was_idempotent: bool) -> Response {
-    let (status, duplicate, superseded) = match published {
-        Published::Appended(_) => (StatusCode::CREATED, false, false),
-        Published::Duplicate(_) => (StatusCode::OK, !was_idempotent, false),
-        Published::Superseded(_) => (StatusCode::OK, false, true),
-    };
-    let reply = PublishReply { offset: WireOffset(published.offset()), duplicate, superseded };
-    (status, Json(reply)).into_response()
+fn answer(reply: PublishReply, was_idempotent: bool) -> Response {
+    let is_new = !reply.duplicate && !reply.superseded;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let duplicate = reply.duplicate && !was_idempotent;
+    (status, Json(PublishReply { duplicate, ..reply })).into_response()
 }
 
 /// What stands beside the fields: in the query and the headers.
 struct Terms {
     maxlen: Option<usize>,
     keyed: Option<Keyed>,
-    producer: Option<Producer>,
+    producer: Option<WireProducer>,
 }
 
 impl Terms {
@@ -87,14 +81,13 @@ impl Terms {
         Ok(Self { maxlen, keyed: keyed(parts)?, producer: idempotency(&parts.headers)? })
     }
 
-    fn draft(self, fields: inkwire_core::Fields) -> Draft {
-        let draft = match self.keyed {
-            Some(keyed) => Draft::keyed(fields, keyed),
-            None => Draft::plain(fields),
-        };
-        let maximum = self.maxlen.unwrap_or(draft.retention.maximum);
-        let retention = Retention { maximum, ..draft.retention };
-        Draft { producer: self.producer, ..draft }.retained(retention)
+    fn publish(self, channel: ChannelName, WireFields(fields): WireFields) -> Publish {
+        let mut publish = Publish::plain(channel, fields);
+        if let Some(Keyed { key, version, state }) = self.keyed {
+            publish.tombstone = state == inkwire_core::State::Tombstone;
+            (publish.key, publish.version) = (Some(key), Some(version));
+        }
+        Publish { maxlen: self.maxlen, producer: self.producer, ..publish }
     }
 }
 
@@ -115,12 +108,12 @@ fn keyed(parts: &Parts) -> Result<Option<Keyed>, Failure> {
 }
 
 /// A key makes its bearer a producer of one message.
-fn idempotency(headers: &HeaderMap) -> Result<Option<Producer>, Failure> {
+fn idempotency(headers: &HeaderMap) -> Result<Option<WireProducer>, Failure> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().map_err(|_| Failure::invalid("an Idempotency-Key is visible ASCII"))?;
     let id = ProducerId::new(format!("key:{key}"))
         .map_err(|_| Failure::invalid("an Idempotency-Key has at most 124 characters"))?;
-    Ok(Some(Producer { id, seq: 1 }))
+    Ok(Some(WireProducer { id, seq: 1 }))
 }
 
 /// `GET /channels/{channel}`: a page, or a stream where events are asked for.
@@ -130,134 +123,131 @@ pub(crate) async fn read(
     Segments(channel): Segments<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let channel = allowed(&caller, Action::Subscribe, &channel)?;
+    let channel = ChannelName::new(&channel)?;
     let (parts, _) = request.into_parts();
     if sse::is_asked_for(&parts.headers) {
-        return follow(&app, &caller, channel, &parts).await;
+        return follow(app, caller, channel, &parts).await;
     }
-    let after = query_value(&parts, "after").unwrap_or_else(|| "0".into());
-    let (after, is_beginning) = match after.parse() {
-        Ok(Beginning::Beginning) => (Offset::ZERO, true),
-        Ok(Beginning::After(offset)) => (offset, false),
-        _ => return Err(Failure::invalid("after is 0 or an offset, <ms>-<seq>")),
+    let after = match query_value(&parts, "after").as_deref().unwrap_or("0").parse() {
+        Ok(Place::New) | Err(_) => return Err(Failure::invalid("after is 0 or an offset, <ms>-<seq>")),
+        Ok(place) => place,
     };
     let limit = match query_value(&parts, "limit").map(|text| text.parse()) {
         None => READ_LIMIT,
-        Some(Ok(limit)) if (1..=LARGEST_READ_LIMIT).contains(&limit) => limit,
+        Some(Ok(limit)) if (1..=LARGEST_LIMIT).contains(&limit) => limit,
         Some(_) => {
-            return Err(Failure::invalid(format!("limit is a whole number from 1 to {LARGEST_READ_LIMIT}")));
+            return Err(Failure::invalid(format!("limit is a whole number from 1 to {LARGEST_LIMIT}")));
         }
     };
-    let page = app.hub.read(&channel, after, limit).await?;
-    let gap = !is_beginning && page.continuity == Continuity::Broken;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(wire_page(&page, gap))).into_response())
-}
-
-fn wire_page(page: &Page, gap: bool) -> WirePage<'_> {
-    let messages = page.messages.iter().map(|message| WireMessage(message)).collect();
-    WirePage { messages, head: WireOffset(page.head), gap }
+    let (page, gap) = Session::new(app, caller).read(Read { channel, after, limit }).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(WirePage::new(&page, gap))).into_response())
 }
 
 async fn follow(
-    app: &App,
-    caller: &Identity,
+    app: Arc<App>,
+    caller: Identity,
     channel: ChannelName,
     parts: &Parts,
 ) -> Result<Response, Failure> {
-    sse::admit(app, parts)?;
+    sse::admit(&app, parts)?;
     let asked = sse::position(parts, "offset").unwrap_or_else(|| "$".into());
-    let beginning =
+    let offset: Place =
         asked.parse().map_err(|_| Failure::invalid("a position is $, 0 or an offset, <ms>-<seq>"))?;
-    let (start, after) = match beginning {
-        Beginning::New => (Start::New, Offset::ZERO),
-        Beginning::Beginning => (Start::Beginning, Offset::ZERO),
-        Beginning::After(offset) => (Start::After(offset), offset),
-    };
-    let wake = Arc::<Wake>::default();
-    let (subscription, started) = app.hub.subscribe(&channel, start, Arc::clone(&wake)).await?;
-    let mut first = String::new();
-    if started.gap {
-        let oldest = app.hub.read(&channel, Offset::ZERO, 1).await?;
-        let oldest = oldest.messages.first().map_or(Offset::ZERO, |message| message.offset);
-        write_gap(&mut first, after, oldest);
-    } else if start != Start::Beginning {
-        // Whoever has heard nothing yet when the stream drops must be able to continue all the same.
-        let _ = write!(first, "id: {}\n\n", started.cursor);
-    } else {
-        first.push_str(": open\n\n");
-    }
     let pulse = Pulse::new(app.drain.clone(), caller.expires);
-    let stream = ChannelStream {
-        subscription,
-        wake,
-        pulse,
-        first: Some(first),
-        _counted: Counted::one("inkwire_streams"),
-    };
+    let mut session = Session::connect(Arc::clone(&app), caller).await?;
+    let started = session.subscribe(Subscribe { channel: channel.clone(), offset }).await?;
+    let mut first = Vec::new();
+    match offset {
+        Place::After(after) if started.gap => {
+            let oldest = app.hub.read(&channel, Offset::ZERO, 1).await?;
+            let oldest = oldest.messages.first().map_or(Offset::ZERO, |message| message.offset);
+            first.push(gap(after, oldest));
+        }
+        Place::Beginning => first.push(Bytes::from_static(b": open\n\n")),
+        // Whoever has heard nothing yet when the stream drops must be able to continue all the same.
+        Place::After(_) | Place::New => first.push(format!("id: {}\n\n", started.offset).into()),
+    }
+    let events = Events { waiting: first.into(), bytes: 0 };
+    let stream = ChannelStream { session, pulse, events, _counted: Counted::one("inkwire_streams") };
     Ok(sse::response(unfold(Box::new(stream), ChannelStream::step)))
 }
 
 /// A channel on its way to one reader.
 struct ChannelStream {
-    subscription: Subscription,
-    wake: Arc<Wake>,
+    session: Session,
     pulse: Pulse,
-    first: Option<String>,
+    events: Events,
     _counted: Counted,
+}
+
+/// Events that wait to be written.
+struct Events {
+    waiting: VecDeque<Bytes>,
+    bytes: usize,
 }
 
 impl ChannelStream {
     async fn step(mut self: Box<Self>) -> Option<(Result<Bytes, Infallible>, Box<Self>)> {
-        let text = match self.first.take() {
-            Some(first) => first,
+        let bytes = match self.events.take() {
+            Some(bytes) => bytes,
             None => self.go_on().await?,
         };
-        Some((Ok(Bytes::from(text)), self))
+        Some((Ok(bytes), self))
     }
 
-    async fn go_on(&mut self) -> Option<String> {
+    async fn go_on(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(event) = Box::pin(self.subscription.ready()).await {
-                return Some(encode(&event));
+            self.session.deliver(&mut self.events).await;
+            if let Some(bytes) = self.events.take() {
+                return Some(bytes);
             }
             tokio::select! {
-                () = self.wake.woken() => {}
+                () = self.session.woken() => {}
                 beat = self.pulse.beat() => return match beat {
-                    Beat::Ping => Some(": ping\n\n".to_owned()),
-                    Beat::Draining => Some("event: draining\ndata: {}\n\n".to_owned()),
-                    Beat::End => None,
+                    Beat::Ping => Some(Bytes::from_static(b": ping\n\n")),
+                    Beat::Draining => Some(Bytes::from_static(b"event: draining\ndata: {}\n\n")),
+                    Beat::Expired | Beat::Drained => None,
                 },
             }
         }
     }
 }
 
-fn encode(event: &Event) -> String {
-    let mut out = String::new();
-    match event {
-        Event::Gap { after, oldest } => write_gap(&mut out, *after, *oldest),
-        Event::Messages(messages) => {
-            for message in messages {
-                let data =
-                    serde_json::to_string(&WireMessage(message)).expect("texts can be written as JSON");
-                let _ = write!(out, "event: message\nid: {}\ndata: {data}\n\n", message.offset);
-            }
+impl Events {
+    /// All that waits, in one piece: one write costs less than several.
+    fn take(&mut self) -> Option<Bytes> {
+        self.bytes = 0;
+        if self.waiting.len() <= 1 {
+            return self.waiting.pop_front();
         }
+        let all: Vec<u8> = self.waiting.drain(..).flatten().collect();
+        Some(all.into())
     }
-    out
 }
 
-fn write_gap(out: &mut String, after: Offset, oldest: Offset) {
+impl Door for Events {
+    fn tell(&mut self, _: &ChannelName, told: Told<'_>) {
+        let event = match told {
+            Told::Message(delivery) => delivery.encoded(Form::Event, encode).clone(),
+            Told::Own(message) => encode(message),
+            Told::Gap { after, oldest } => gap(after, oldest),
+        };
+        self.bytes += event.len();
+        self.waiting.push_back(event);
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < WRITE
+    }
+}
+
+fn encode(message: &Message) -> Bytes {
+    let data = serde_json::to_string(&WireMessage(message)).expect("texts can be written as JSON");
+    format!("event: message\nid: {}\ndata: {data}\n\n", message.offset).into()
+}
+
+fn gap(after: Offset, oldest: Offset) -> Bytes {
     let gap = ChannelGap { after: WireOffset(after), oldest: WireOffset(oldest) };
     let data = serde_json::to_string(&gap).expect("offsets can be written as JSON");
-    let _ = write!(out, "event: gap\ndata: {data}\n\n");
-}
-
-/// The channel, if its name is one and the caller may do this with it.
-fn allowed(caller: &Identity, action: Action, channel: &str) -> Result<ChannelName, Failure> {
-    let channel = ChannelName::new(channel)?;
-    match grants::check(&caller.grants, action, &channel) {
-        Ok(()) => Ok(channel),
-        Err(denied) => Err(Failure::new(Code::Forbidden, denied.to_string())),
-    }
+    format!("event: gap\ndata: {data}\n\n").into()
 }

@@ -1,4 +1,4 @@
-//! `GET /connect`: a peer's session as Server-Sent Events. This file knows the transport and nothing of rooms.
+//! `GET /connect`: a peer's stream as Server-Sent Events. This file knows the transport and nothing of rooms.
 //!
 //! What a client has waiting goes out in one write. Control events carry no `id`.
 
@@ -15,10 +15,12 @@ use inkwire_protocol::{Code, Event};
 
 use super::failure::Failure;
 use super::identity::Caller;
-use super::sse::{self, Beat, Pulse};
+use super::sse;
 use crate::app::App;
 use crate::metrics::Counted;
-use crate::peers::session::{Session, Told};
+use crate::peers::stream::{PeerStream, Told};
+use crate::pulse::{Beat, Pulse};
+use crate::session::Session;
 
 /// What the stream asks of browsers: to wait this long, in ms, before they reconnect.
 const RETRY_MS: u32 = 1000;
@@ -34,31 +36,34 @@ pub(crate) async fn connect(
         return Err(Failure::new(Code::NotAcceptable, "send the header: Accept: text/event-stream"));
     }
     sse::admit(&app, &parts)?;
-    let session = match sse::position(&parts, "lastEventId") {
-        Some(position) => app.signalling.resume(caller.user, &position).await?,
-        None => app.signalling.open(caller.user).await?,
+    let pulse = Pulse::new(app.drain.clone(), caller.expires);
+    let session = Session::connect(app, caller).await?;
+    let peer = session.open_peer(sse::position(&parts, "lastEventId").as_deref()).await?;
+    let stream = EventStream {
+        given: peer.position(),
+        peer,
+        pulse,
+        has_begun: false,
+        _session: session,
+        _counted: Counted::one("inkwire_streams"),
     };
-    let stream = EventStream::new(session, Pulse::new(app.drain.clone(), caller.expires));
     Ok(sse::response(unfold(Box::new(stream), EventStream::step)))
 }
 
 /// A stream on its way through time.
 struct EventStream {
-    session: Session,
+    peer: PeerStream,
     pulse: Pulse,
     /// The last position that the client was given.
     given: String,
     has_begun: bool,
+    /// Tells the hooks when the connection has ended.
+    _session: Session,
     _counted: Counted,
 }
 
 impl EventStream {
-    fn new(session: Session, pulse: Pulse) -> Self {
-        let given = session.position();
-        Self { session, pulse, given, has_begun: false, _counted: Counted::one("inkwire_streams") }
-    }
-
-    /// The next bytes to write; `None` ends the stream. Only ever dropped as a whole, so [`Session::take`] is safe here.
+    /// The next bytes to write; `None` ends the stream. Only ever dropped as a whole, so [`PeerStream::take`] is safe here.
     async fn step(mut self: Box<Self>) -> Option<(Result<Bytes, Infallible>, Box<Self>)> {
         let text = if self.has_begun { self.go_on().await? } else { self.begin() };
         Some((Ok(Bytes::from(text)), self))
@@ -67,7 +72,7 @@ impl EventStream {
     fn begin(&mut self) -> String {
         self.has_begun = true;
         let mut out = format!("retry: {RETRY_MS}\n\nid: {}\n\n", self.given);
-        let connected = Connected { user: self.session.user().clone(), resumed: self.session.resumed() };
+        let connected = Connected { user: self.peer.user().clone(), resumed: self.peer.resumed() };
         write_control(&mut out, &Event::Connected(connected));
         out
     }
@@ -75,19 +80,19 @@ impl EventStream {
     async fn go_on(&mut self) -> Option<String> {
         loop {
             // Boxed: what it takes to read the logs is gone while the stream is silent.
-            let told = Box::pin(self.session.take()).await;
+            let told = Box::pin(self.peer.take()).await;
             if !told.is_empty() {
                 return Some(self.write(&told));
             }
-            if self.session.is_replaced() {
+            if self.peer.is_replaced() {
                 return None;
             }
             tokio::select! {
-                () = self.session.woken() => {}
+                () = self.peer.woken() => {}
                 beat = self.pulse.beat() => return match beat {
                     Beat::Ping => Some(self.ping()),
                     Beat::Draining => Some(control(&Event::Draining)),
-                    Beat::End => None,
+                    Beat::Expired | Beat::Drained => None,
                 },
             }
         }
@@ -111,7 +116,7 @@ impl EventStream {
     /// The heartbeat, with the client's position if that has moved by something it need not be told of.
     fn ping(&mut self) -> String {
         let mut out = String::new();
-        let position = self.session.position();
+        let position = self.peer.position();
         if position != self.given {
             let _ = write!(out, "id: {position}\n\n");
             self.given = position;

@@ -7,8 +7,7 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AU
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use inkwire_core::{Error, NameError};
-use inkwire_protocol::{Code, Problem};
-use metrics::counter;
+use inkwire_protocol::{Code, Problem, Refused};
 
 use crate::limits::TooMany;
 use crate::peers::signalling::Refusal;
@@ -81,31 +80,28 @@ impl From<NameError> for Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let wait = refused.retry_after_ms.map(Duration::from_millis);
+        let retry_after = wait.or((refused.code == Code::Unavailable).then_some(UNAVAILABLE_RETRY));
+        Self { retry_after, ..Self::new(refused.code, refused.message) }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let detail = error.to_string();
-        match error {
-            Error::Kind(_) => Self::new(Code::Conflict, detail),
-            Error::Unavailable(_) => Self::unavailable(detail, UNAVAILABLE_RETRY),
-        }
+        Refused::from(error).into()
     }
 }
 
 impl From<TooMany> for Failure {
-    fn from(TooMany(wait): TooMany) -> Self {
-        counter!("inkwire_rate_limited_total").increment(1);
-        Self { retry_after: Some(wait), ..Self::new(Code::RateLimited, "too many of these by this peer") }
+    fn from(too_many: TooMany) -> Self {
+        Refused::from(too_many).into()
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NoStream | Refusal::TooManyRooms => Self::new(Code::Conflict, detail),
-            Refusal::NoPeer => Self::new(Code::NotFound, detail),
-            Refusal::NoSharedRoom => Self::new(Code::Forbidden, detail),
-            Refusal::Broker(error) => error.into(),
-        }
+        Refused::from(refusal).into()
     }
 }

@@ -17,6 +17,7 @@ mod page;
 mod path;
 mod rooms;
 mod sse;
+mod ws;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use inkwire_protocol::Code;
 use crate::app::App;
 use failure::Failure;
 pub(crate) use sse::is_asked_for;
+pub(crate) use ws::Handover;
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -37,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/connect", get(connect::connect))
         .route("/relay/{peer}/{event}", post(rooms::relay))
         .route("/rooms/{room}", get(rooms::present).post(rooms::not_a_room))
+        .route("/ws", get(ws::open).post(rooms::not_a_room))
         .route("/ice", get(ice::ice))
         .route("/channels/{channel}", get(channels::read).post(channels::publish))
         .route("/static/{*file}", get(page::file).post(rooms::not_a_room))

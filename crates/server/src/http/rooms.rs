@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use inkwire_protocol::event::single_line;
-use inkwire_protocol::{Code, PeerId, RelayName, Relayed, Room, RoomId};
+use inkwire_protocol::{Room, RoomId};
 use serde_json::json;
 
 use super::body::json_text;
@@ -16,9 +16,7 @@ use super::failure::Failure;
 use super::identity::Caller;
 use super::path::Segments;
 use crate::app::App;
-
-/// The largest body that is relayed: session descriptions of large meshes stay far below it.
-const RELAY_LIMIT: usize = 64 << 10;
+use crate::session::{RELAY_LIMIT, Session};
 
 /// `POST /{roomId}/join`
 pub(crate) async fn join(
@@ -26,9 +24,7 @@ pub(crate) async fn join(
     Caller(caller): Caller,
     Segments(room): Segments<String>,
 ) -> Result<Json<Room>, Failure> {
-    let room = RoomId::new(&room)?;
-    app.joins.admit(&caller.user.id)?;
-    Ok(Json(app.signalling.join(&caller.user, &room).await?))
+    Ok(Json(Session::new(app, caller).join(&room).await?))
 }
 
 /// `POST /{roomId}/leave`
@@ -37,8 +33,7 @@ pub(crate) async fn leave(
     Caller(caller): Caller,
     Segments(room): Segments<String>,
 ) -> Result<StatusCode, Failure> {
-    let room = RoomId::new(&room)?;
-    app.signalling.leave(&caller.user, &room).await?;
+    Session::new(app, caller).leave(&room).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -60,17 +55,12 @@ pub(crate) async fn relay(
     Segments((peer, event)): Segments<(String, String)>,
     request: Request,
 ) -> Result<impl IntoResponse, Failure> {
-    let name = RelayName::new(&event)?;
-    if name.is_servers_own() {
-        return Err(Failure::new(Code::Forbidden, "only the server says this event"));
-    }
-    let no_such_peer = |_| Failure::new(Code::NotFound, "there is no such peer");
-    let peer = PeerId::new(peer).map_err(no_such_peer)?;
-    app.relays.admit(&caller.user.id)?;
+    let session = Session::new(app, caller);
+    let admitted = session.admit_relay(&peer, &event)?;
     let body = json_text(request, RELAY_LIMIT).await?;
     let data =
         single_line(&body).map_err(|error| Failure::invalid(format!("the body is not JSON: {error}")))?;
-    app.signalling.relay(&Relayed { name, peer: caller.user, data }, &peer).await?;
+    session.relay(admitted, data).await?;
     Ok(Json(json!({})))
 }
 

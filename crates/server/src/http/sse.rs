@@ -1,7 +1,7 @@
-//! What all event streams have in common: their headers, their heartbeat, and when they end. Knows nothing of what is told.
+//! What all event streams have in common: who is admitted, and their headers. Knows nothing of what is told.
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
@@ -10,15 +10,11 @@ use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::path::query_value;
 use crate::app::App;
-use crate::drain::{Drain, moment_before};
 
-/// How often a stream says that it lives: proxies cut streams that are silent for long.
-const PING: Duration = Duration::from_secs(10);
 /// When a refused client should come back: by then a balancer has noticed that this node drains.
 const DRAINING_RETRY: Duration = Duration::from_secs(1);
 
@@ -54,56 +50,4 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 pub(crate) fn position(parts: &Parts, query: &str) -> Option<String> {
     let header = parts.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").to_owned());
     header.or_else(|| query_value(parts, query)).filter(|position| !position.is_empty())
-}
-
-/// What happens to a stream by the passing of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beat {
-    /// It is time for a heartbeat.
-    Ping,
-    /// The node has begun to drain: to be told once.
-    Draining,
-    /// The stream ends: its token has expired, or the drain has reached it.
-    End,
-}
-
-/// A stream's sense of time.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    drain: Drain,
-    ping: Instant,
-    ends: Instant,
-    is_draining: bool,
-}
-
-impl Pulse {
-    /// For a stream whose token expires then.
-    pub(crate) fn new(drain: Drain, expires: SystemTime) -> Self {
-        Self { drain, ping: Instant::now() + PING, ends: monotonic(expires), is_draining: false }
-    }
-
-    /// The next beat. Safe to cancel.
-    pub(crate) async fn beat(&mut self) -> Beat {
-        tokio::select! {
-            ends = self.drain.begun(), if !self.is_draining => {
-                self.is_draining = true;
-                self.ends = self.ends.min(moment_before(ends));
-                Beat::Draining
-            }
-            () = tokio::time::sleep_until(self.ping.min(self.ends)) => {
-                if Instant::now() >= self.ends {
-                    return Beat::End;
-                }
-                self.ping = Instant::now() + PING;
-                Beat::Ping
-            }
-        }
-    }
-}
-
-/// A moment of the wall clock on the clock that does not jump.
-fn monotonic(moment: SystemTime) -> Instant {
-    // Further away than that is for ever; the clock cannot count to everything a token may claim.
-    const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-    Instant::now() + moment.duration_since(SystemTime::now()).unwrap_or_default().min(FOR_EVER)
 }

@@ -7,18 +7,18 @@
 //! | `$room/<id>` ([`roster`]) | keyed | who is in the room, since when | whoever joins or leaves |
 //! | `$inbox/<id>` ([`inbox`]) | plain | what is for the peer | whoever relays |
 //!
-//! [`signalling`] writes these logs, [`session`] reads them; [`position`] is what a client shows to resume.
+//! [`signalling`] writes these logs, [`stream`] reads them; [`position`] is what a client shows to resume.
 //!
 //! Invariants. A *stream* changes hands only by a claim of the next generation in the peer's record, which exactly one
 //! claimant wins. A *membership* has a key of its own in the room's log, begins once and ends once; its end is final.
-//! What a session tells its client is a function of the logs and of the client's position, and of nothing else.
+//! What a stream tells its client is a function of the logs and of the client's position, and of nothing else.
 
 pub(crate) mod inbox;
 pub(crate) mod position;
 pub(crate) mod record;
 pub(crate) mod roster;
-pub(crate) mod session;
 pub(crate) mod signalling;
+pub(crate) mod stream;
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use inkwire_core::{Lifetime, Retention};
 /// How long the logs of peers and rooms outlive the last sign of life of whoever writes them.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// How often a session renews the logs it stands in: several times within [`LIFETIME`], so that one failed renewal
+/// How often a stream renews the logs it stands in: several times within [`LIFETIME`], so that one failed renewal
 /// does no harm.
 pub(crate) const RENEWAL: Duration = Duration::from_secs(75);
 

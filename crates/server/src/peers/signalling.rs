@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::position::{Owner, Position};
 use super::record::{Claim, Record, Status};
 use super::roster::Membership;
-use super::session::Session;
+use super::stream::PeerStream;
 use super::{LONGEST_GRACE, inbox, record, roster};
 
 /// How many rooms a peer may be in at once. Keeps positions short enough for a header.
@@ -75,13 +75,13 @@ impl Signalling {
     }
 
     /// Opens a stream that starts anew: the peer leaves the rooms it was in.
-    pub(crate) async fn open(self: &Arc<Self>, user: User) -> Result<Session, Refusal> {
+    pub(crate) async fn open(self: &Arc<Self>, user: User) -> Result<PeerStream, Refusal> {
         let generation = self.claim_anew(&user).await?;
-        Session::start(Arc::clone(self), user, generation, None).await
+        PeerStream::start(Arc::clone(self), user, generation, None).await
     }
 
     /// Opens a stream that continues after a position, if the logs can prove that they do; else anew, with a gap.
-    pub(crate) async fn resume(self: &Arc<Self>, user: User, position: &str) -> Result<Session, Refusal> {
+    pub(crate) async fn resume(self: &Arc<Self>, user: User, position: &str) -> Result<PeerStream, Refusal> {
         let known = position.parse().ok().filter(|position: &Position| position.owner == Owner::of(&user.id));
         let resumed = match known {
             Some(position) => {
@@ -93,12 +93,12 @@ impl Signalling {
             .increment(1);
         match resumed {
             Some((generation, position)) => {
-                Session::start(Arc::clone(self), user, generation, Some(position)).await
+                PeerStream::start(Arc::clone(self), user, generation, Some(position)).await
             }
             None => {
-                let mut session = self.open(user).await?;
-                session.tell_gap();
-                Ok(session)
+                let mut stream = self.open(user).await?;
+                stream.tell_gap();
+                Ok(stream)
             }
         }
     }

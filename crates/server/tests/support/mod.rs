@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod raw;
+pub mod socket;
 
 use std::collections::VecDeque;
 use std::future::Future;

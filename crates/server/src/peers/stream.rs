@@ -3,7 +3,7 @@
 //!
 //! Invariants. The inbox is read before the rooms, so what a peer said before it left is told before it left. A
 //! peer's first relayed event never comes before its `add-peer`: if the rooms read so far do not know the sender, they
-//! are read on. Dropping a session begins the grace time, whatever the reason, unless the stream belongs to
+//! are read on. Dropping it begins the grace time, whatever the reason, unless the stream belongs to
 //! somebody else by then.
 
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ pub(crate) struct Told {
 
 /// A peer's open stream.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct PeerStream {
     signalling: Arc<Signalling>,
     user: User,
     owner: Owner,
@@ -56,18 +56,18 @@ pub(crate) struct Session {
     state: State,
 }
 
-/// What is to become of the session.
+/// What is to become of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It goes on.
     Running,
     /// The client's position is lost: it must begin anew.
     Lost,
-    /// The stream belongs to another session.
+    /// The stream belongs to another claim.
     Replaced,
 }
 
-/// A room that the session follows.
+/// A room that the stream follows.
 #[derive(Debug)]
 struct Following {
     room: RoomId,
@@ -77,7 +77,7 @@ struct Following {
     stage: Stage,
 }
 
-/// How far the session has come with a room.
+/// How far the stream has come with a room.
 #[derive(Debug)]
 enum Stage {
     /// The room's log has not been read, or the membership does not stand in it yet; then the subscription tells when
@@ -89,7 +89,7 @@ enum Stage {
     Over,
 }
 
-impl Session {
+impl PeerStream {
     /// Starts reading for a stream that has been claimed under `generation`.
     pub(crate) async fn start(
         signalling: Arc<Signalling>,
@@ -113,7 +113,7 @@ impl Session {
             let cursor = position.as_ref().and_then(|position| position.in_room(&room, membership));
             Following { room, membership, cursor, stage: Stage::Waiting(None) }
         });
-        let mut session = Self {
+        let mut stream = Self {
             resumed: position.is_some(),
             rooms: rooms.collect(),
             signalling: claim.disarm(),
@@ -129,8 +129,8 @@ impl Session {
             renewal: next_renewal(),
             state: if began.gap { State::Lost } else { State::Running },
         };
-        session.judge_claim(standing.stream.as_ref());
-        Ok(session)
+        stream.judge_claim(standing.stream.as_ref());
+        Ok(stream)
     }
 
     /// Whose stream it is.
@@ -161,13 +161,13 @@ impl Session {
         self.tell(Event::Gap);
     }
 
-    /// Whether the stream belongs to another session: nothing more will come.
+    /// Whether the stream belongs to another claim: nothing more will come.
     pub(crate) fn is_replaced(&self) -> bool {
         self.state == State::Replaced
     }
 
     /// What there is to tell now: a batch, or nothing when there is nothing. Not to be cancelled, except by dropping the
-    /// session.
+    /// stream.
     pub(crate) async fn take(&mut self) -> Vec<Told> {
         if self.state == State::Running
             && let Err(refusal) = self.read().await
@@ -237,7 +237,7 @@ impl Session {
         }
     }
 
-    /// Somebody else's later claim ends this session; a closing by others (who took this node for dead) means that
+    /// Somebody else's later claim ends this stream; a closing by others (who took this node for dead) means that
     /// the peer has left its rooms.
     fn judge_claim(&mut self, claim: Option<&Claim>) {
         match claim {
@@ -294,7 +294,7 @@ impl Session {
 
     /// Whether the client has been told of a peer; reads on in the rooms to find out.
     async fn knows(&mut self, peer: &PeerId) -> bool {
-        let told = |session: &Self| session.rooms.iter().any(|own| own.has(peer));
+        let told = |stream: &Self| stream.rooms.iter().any(|own| own.has(peer));
         if told(self) {
             return true;
         }
@@ -425,7 +425,7 @@ impl Session {
         self.generation = generation;
         let signalling = Arc::clone(&self.signalling);
         let fresh = Self::start(signalling, self.user.clone(), generation, None).await?;
-        // The session replaced here is this one: it must not close the stream that goes on.
+        // The stream replaced here is this one: it must not close the one that goes on.
         let mut old = std::mem::replace(self, fresh);
         old.state = State::Replaced;
         self.out.splice(0..0, old.out.drain(..));
@@ -441,7 +441,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for PeerStream {
     fn drop(&mut self) {
         if self.state != State::Replaced {
             self.signalling.close_after_grace(self.user.clone(), self.generation);
@@ -455,7 +455,7 @@ impl Following {
     }
 }
 
-/// Closes a claimed stream whose session could not be started.
+/// Closes a claimed stream that could not be started.
 struct ClaimGuard {
     signalling: Option<Arc<Signalling>>,
     user: User,
@@ -501,7 +501,7 @@ fn metric_label(event: &Event) -> &'static str {
     }
 }
 
-/// When to renew next; spread, so that sessions opened together do not renew together.
+/// When to renew next; spread, so that streams opened together do not renew together.
 fn next_renewal() -> Instant {
     let spread: f64 = rand::rng().random_range(0.7..1.0);
     Instant::now() + Duration::from_secs_f64(RENEWAL.as_secs_f64() * spread)
