@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
-//! `listener`, connections; `direct`, event streams without HTTP machinery; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
+//! `listener`, connections; [`tls`], the certificate they are shown; `direct`, event streams without HTTP machinery; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
 //! `limits`, `canary`, `ice`, what the doors need.
 
 mod app;
@@ -35,6 +35,7 @@ mod pulse;
 mod refusal;
 pub mod server;
 mod session;
+pub mod tls;
 pub mod tokens;
 mod ws;
 
@@ -44,4 +45,5 @@ pub use inkwire_protocol::{Code, PeerId, Refused, User, Username};
 pub use options::{Anonymous, Ice, Options, Origins, Rate};
 pub use page::Page;
 pub use server::Server;
+pub use tls::{Tls, TlsError};
 pub use tokens::{TokenSecret, Tokens};

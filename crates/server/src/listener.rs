@@ -1,8 +1,8 @@
 //! Connections: accepting them, and not waiting for ever for those who say nothing.
 //!
-//! Bounds: the first request must have arrived [`FIRST_REQUEST`] after the connection; each later head within
-//! [`HEAD`]; bodies have a bound of their own where they are read. A peer whose machine has vanished is noticed after
-//! [`UNANSWERED`].
+//! Bounds: the first request, and the TLS handshake before it, must have arrived [`FIRST_REQUEST`] after the connection;
+//! each later head within [`HEAD`]; bodies have a bound of their own where they are read. A peer whose machine has
+//! vanished is noticed after [`UNANSWERED`].
 
 use std::convert::Infallible;
 use std::io;
@@ -29,6 +29,7 @@ use tracing::{debug, warn};
 use crate::direct::{self, Rest};
 use crate::http::Handover;
 use crate::metrics::Counted;
+use crate::tls::Tls;
 use crate::ws::{self, Opened};
 
 /// By when a connection must have brought its first request, whatever it spoke until then.
@@ -46,7 +47,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Accepts connections until `closing`, then lets the open ones finish their requests.
-pub(crate) async fn accept(listener: TcpListener, router: Router, closing: CancellationToken) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    closing: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let builder = Arc::new(builder());
     loop {
@@ -56,7 +62,8 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, closing: Cance
         };
         match accepted {
             Ok((stream, _)) => {
-                let serving = serve(stream, Arc::clone(&builder), router.clone(), closing.clone());
+                let serving =
+                    serve(stream, tls.clone(), Arc::clone(&builder), router.clone(), closing.clone());
                 connections.spawn(serving);
             }
             Err(error) if is_of_one_connection(&error) => {
@@ -95,6 +102,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn serve(
     stream: TcpStream,
+    tls: Option<Tls>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     closing: CancellationToken,
@@ -105,14 +113,14 @@ async fn serve(
     }
     let deadline = Instant::now() + FIRST_REQUEST;
     // What is done before a stream begins is boxed, so that its size is gone when the long silence comes.
-    let ended = match Box::pin(tokio::time::timeout_at(deadline, direct::look(&stream))).await {
-        Ok(Ok(Some(opening))) => serve_stream(stream, opening, router).await,
-        Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing, deadline)).await,
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => {
-            counter!("inkwire_slow_requests_total").increment(1);
-            return;
-        }
+    let ended = match tls {
+        Some(tls) => Box::pin(serve_encrypted(stream, tls, builder, router, closing, deadline)).await,
+        None => match Box::pin(tokio::time::timeout_at(deadline, direct::look(&stream))).await {
+            Ok(Ok(Some(opening))) => serve_stream(stream, opening, router).await,
+            Ok(Ok(None)) => Box::pin(serve_requests(stream, builder, router, closing, deadline)).await,
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => cut(),
+        },
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended with an error");
@@ -139,9 +147,30 @@ fn serve_stream(
     }
 }
 
-/// Any requests, one after the other or at once, until the client has no more or the server closes.
-async fn serve_requests(
+/// Counts a connection that did not bring its first request in time.
+fn cut() -> Ended {
+    counter!("inkwire_slow_requests_total").increment(1);
+    Ok(())
+}
+
+/// Agrees on keys, then takes requests. Nothing is peeked at: what arrives is not the request itself.
+async fn serve_encrypted(
     stream: TcpStream,
+    tls: Tls,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    closing: CancellationToken,
+    deadline: Instant,
+) -> Ended {
+    match tokio::time::timeout_at(deadline, tls.accept(stream)).await {
+        Ok(stream) => serve_requests(stream?, builder, router, closing, deadline).await,
+        Err(_) => cut(),
+    }
+}
+
+/// Any requests, one after the other or at once, until the client has no more or the server closes.
+async fn serve_requests<C: ws::Connection>(
+    stream: C,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     closing: CancellationToken,
@@ -169,15 +198,14 @@ async fn serve_requests(
     let mut connection = std::pin::pin!(connection);
     let first_request = tokio::time::sleep_until(deadline);
     tokio::select! {
-        ended = &mut connection => return upgrade.finish(ended).await,
+        ended = &mut connection => return upgrade.finish::<C>(ended).await,
         () = closing.cancelled() => {}
         () = first_request => {
             if !asked.load(Ordering::Relaxed) {
-                counter!("inkwire_slow_requests_total").increment(1);
-                return Ok(());
+                return cut();
             }
             tokio::select! {
-                ended = &mut connection => return upgrade.finish(ended).await,
+                ended = &mut connection => return upgrade.finish::<C>(ended).await,
                 () = closing.cancelled() => {}
             }
         }
@@ -196,10 +224,10 @@ impl Upgrade {
     }
 
     /// Goes on with what the connection has become, if it has become anything.
-    async fn finish(&self, ended: Ended) -> Ended {
+    async fn finish<C: ws::Connection>(&self, ended: Ended) -> Ended {
         let agreed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Ok(()), Some((upgraded, opened))) = (&ended, agreed) else { return ended };
-        let parts = upgrade::downcast::<TokioIo<TcpStream>>(upgraded.await?)
+        let parts = upgrade::downcast::<TokioIo<C>>(upgraded.await?)
             .map_err(|_| "an upgraded connection is not what it was")?;
         ws::serve(parts.io.into_inner(), &parts.read_buf, opened).await;
         Ok(())

@@ -21,6 +21,7 @@ use crate::limits::PeerLimit;
 use crate::options::Options;
 use crate::page::Page;
 use crate::peers::signalling::Signalling;
+use crate::tls::Tls;
 use crate::tokens::Tokens;
 use crate::{http, listener, metrics};
 
@@ -33,6 +34,7 @@ pub struct Server {
     app: Arc<App>,
     drain: DrainTrigger,
     tasks: TaskTracker,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -59,7 +61,7 @@ impl Server {
             hub,
             drain,
         };
-        Self { app: Arc::new(app), drain: trigger, tasks }
+        Self { app: Arc::new(app), drain: trigger, tasks, tls: None }
     }
 
     /// Serves this page to those who open a room in a browser.
@@ -80,6 +82,14 @@ impl Server {
         self
     }
 
+    /// Speaks TLS, and nothing else, to those who connect. A clone of `tls` can replace the certificate while the server
+    /// serves.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Serves until `shutdown` is ready, then drains: tells every client, refuses new streams, ends the open ones
     /// spread over [`Options::drain`], and returns when that time is over.
     ///
@@ -93,7 +103,7 @@ impl Server {
         let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_idle(Arc::clone(&self.app))));
         let closing = CancellationToken::new();
         let router = http::router(Arc::clone(&self.app));
-        let connections = listener::accept(listener, router, closing.clone());
+        let connections = listener::accept(listener, self.tls, router, closing.clone());
         let connections = AbortOnDropHandle::new(tokio::spawn(connections));
         shutdown.await;
         let drain = self.app.options.drain;

@@ -56,11 +56,15 @@ impl Node {
     }
 
     pub async fn with(broker: Arc<dyn Broker>, options: Options) -> Self {
+        Self::of(Server::new(broker, options)).await
+    }
+
+    pub async fn of(server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(Server::new(broker, options).serve(listener, shutdown));
+        let serving = tokio::spawn(server.serve(listener, shutdown));
         Self { address, url: format!("http://{address}"), stop: Some(stop), serving: Some(serving) }
     }
 
