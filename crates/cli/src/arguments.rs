@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A real-time server: people draw together, applications publish and subscribe.
@@ -31,6 +31,7 @@ pub(crate) enum Verb {
   inkwire serve                                    the board on http://localhost:8081
   inkwire serve --bind 0.0.0.0 --port 80           for everybody who can reach this machine
   inkwire serve --ephemeral                        keep nothing on disk
+  inkwire serve --tls-cert fullchain.pem --tls-key privkey.pem --bind 0.0.0.0 --port 443
   inkwire serve --stun stun:stun.example.org:3478 \\
                 --turn turn:turn.example.org:3478 --turn-secret \"$SECRET\"
   TOKEN_SECRET=$(openssl rand -hex 32) inkwire serve --no-anonymous")]
@@ -42,6 +43,14 @@ pub(crate) struct ServeArguments {
     /// The port to listen on; 0 takes a free one [default: 8081, or PORT]
     #[arg(long, env = "INKWIRE_PORT")]
     pub(crate) port: Option<u16>,
+
+    /// Speak TLS with this certificate, followed by those of its issuers (PEM); read again at SIGHUP
+    #[arg(long, env = "INKWIRE_TLS_CERT", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM, not encrypted); read again at SIGHUP
+    #[arg(long, env = "INKWIRE_TLS_KEY", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Where the node keeps what must outlive it
     #[arg(long, env = "INKWIRE_DATA_DIR", default_value = "inkwire-data", value_name = "DIR")]

@@ -1,10 +1,11 @@
 //! The binary `inkwire`: the only place with environment, files and standard output.
 //!
-//! [`arguments`] is what was typed, [`serve`] what follows from it; [`data`] is the node's directory, [`board`] the
-//! page that is built into the binary.
+//! [`arguments`] is what was typed, [`serve`] what follows from it; [`data`] is the node's directory, [`certificate`] the
+//! files that TLS needs, [`board`] the page that is built into the binary.
 
 mod arguments;
 mod board;
+mod certificate;
 mod data;
 mod logging;
 mod serve;

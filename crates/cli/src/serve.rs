@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tracing::warn;
 
 use crate::arguments::ServeArguments;
+use crate::certificate::Certificate;
 use crate::signals::Signals;
 use crate::{board, data, logging};
 
@@ -20,7 +21,7 @@ use crate::{board, data, logging};
 const PORT: u16 = 8081;
 
 /// Serves until told to stop.
-pub(crate) fn run(arguments: ServeArguments, environment: dotenvy::Result<PathBuf>) -> Result<()> {
+pub(crate) fn run(mut arguments: ServeArguments, environment: dotenvy::Result<PathBuf>) -> Result<()> {
     logging::start(&arguments.log, arguments.log_format)?;
     if let Err(error) = environment
         && !error.not_found()
@@ -35,24 +36,33 @@ pub(crate) fn run(arguments: ServeArguments, environment: dotenvy::Result<PathBu
     }
     let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
     let storage = if arguments.ephemeral { None } else { Some(arguments.data_dir.clone()) };
+    let certificate = Certificate::read(arguments.tls_cert.take(), arguments.tls_key.take())?;
     let options = options(arguments)?;
     // One descriptor a connection: the limit that shells set by default is for other programs.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(address, storage, options))
+    runtime.block_on(serve(address, storage, certificate, options))
 }
 
-async fn serve(address: SocketAddr, storage: Option<PathBuf>, options: Options) -> Result<()> {
+async fn serve(
+    address: SocketAddr,
+    storage: Option<PathBuf>,
+    certificate: Option<Certificate>,
+    options: Options,
+) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (is something else there? another port: --port, or PORT)")
     })?;
     let broker = broker(storage)?;
     let signals = Signals::listen().context("cannot listen for signals")?;
-    announce(listener.local_addr()?);
-    let server = Server::new(broker, options).page(board::page());
-    server.serve(listener, signals.stop()).await.context("the server failed")
+    announce(if certificate.is_some() { "https" } else { "http" }, listener.local_addr()?);
+    let mut server = Server::new(broker, options).page(board::page());
+    if let Some(certificate) = &certificate {
+        server = server.tls(certificate.tls());
+    }
+    server.serve(listener, signals.stop(certificate)).await.context("the server failed")
 }
 
 /// The logs: in the node's directory, or in memory where there is none.
@@ -65,14 +75,14 @@ fn broker(storage: Option<PathBuf>) -> Result<Arc<dyn Broker>> {
 }
 
 /// The line that a person clicks on, and that programs wait for.
-fn announce(address: SocketAddr) {
+fn announce(scheme: &str, address: SocketAddr) {
     let host = match address.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
         IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
     // A closed standard output is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "Inkwire is serving on http://{host}:{}", address.port());
+    let _ = writeln!(std::io::stdout(), "Inkwire is serving on {scheme}://{host}:{}", address.port());
 }
 
 fn port(given: Option<u16>) -> Result<u16> {

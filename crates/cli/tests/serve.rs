@@ -7,9 +7,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// A directory of a test's own, gone with it.
 struct Folder(PathBuf);
@@ -39,7 +43,10 @@ fn command(folder: &Path) -> Command {
 
 struct Running {
     child: Child,
+    /// Its line on standard output.
+    said: String,
     address: String,
+    log: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
@@ -48,7 +55,7 @@ impl Running {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().rsplit("//").next().unwrap().replace("localhost", "127.0.0.1");
-        Self { child, address }
+        Self { child, said: line, address, log: None }
     }
 
     fn request(&self, head: &str, body: &str) -> String {
@@ -60,6 +67,30 @@ impl Running {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// The line of its log that holds a text.
+    fn logged(&mut self, text: &str) -> String {
+        let log = self.log.get_or_insert_with(|| BufReader::new(self.child.stderr.take().unwrap()));
+        let line = log.lines().map(Result::unwrap).find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("the log ended without {text:?}"))
+    }
+
+    /// What is answered over TLS to somebody who believes this certificate alone.
+    fn over_tls(&self, believed: &rcgen::Certificate) -> std::io::Result<String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(believed.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stream = StreamOwned::new(session, TcpStream::connect(&self.address).unwrap());
+        stream.sock.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
     }
 
     fn token(&self) -> String {
@@ -192,4 +223,55 @@ fn what_was_answered_outlives_a_kill() {
     // Two processes must not write one store.
     let said = failure(command(&folder.0).args(["--port", "0"]));
     assert!(said.contains("inkwire-data") && said.contains("--data-dir"), "{said}");
+}
+
+/// Writes a certificate for `localhost` and its key where the node looks for them.
+fn issue(folder: &Path) -> rcgen::Certificate {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("cert.pem"), issued.cert.pem()).unwrap();
+    fs::write(folder.join("key.pem"), issued.signing_key.serialize_pem()).unwrap();
+    issued.cert
+}
+
+#[test]
+fn a_certificate_is_read_again_when_the_node_is_hung_up_on() {
+    let folder = Folder::new();
+    let first = issue(&folder.0);
+    let tls = ["--port", "0", "--ephemeral", "--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    let mut node = Running::start(command(&folder.0).args(tls));
+    assert!(node.said.contains("https://localhost:"), "{}", node.said);
+    assert!(node.over_tls(&first).unwrap().starts_with("HTTP/1.1 200"));
+
+    let second = issue(&folder.0);
+    node.signal("-HUP");
+    node.logged("read again");
+    assert!(node.over_tls(&second).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(node.over_tls(&first).is_err());
+
+    fs::write(folder.0.join("key.pem"), "half a key").unwrap();
+    node.signal("-HUP");
+    let said = node.logged("not changed");
+    assert!(said.contains("key.pem") && said.contains("no private key"), "{said}");
+    assert!(node.over_tls(&second).unwrap().starts_with("HTTP/1.1 200"));
+
+    let said = failure(command(&folder.0).args(tls));
+    assert!(said.contains("key.pem") && said.contains("no private key"), "{said}");
+    let said = failure(command(&folder.0).args(["--ephemeral", "--tls-cert", "cert.pem"]));
+    assert!(said.contains("--tls-key"), "{said}");
+    let said = failure(command(&folder.0).arg("--ephemeral").env("INKWIRE_TLS_KEY", "key.pem"));
+    assert!(said.contains("--tls-cert"), "{said}");
+    let said =
+        failure(command(&folder.0).args(["--ephemeral", "--tls-cert", "none.pem", "--tls-key", "key.pem"]));
+    assert!(said.contains("none.pem"), "{said}");
+}
+
+#[test]
+fn being_hung_up_on_ends_no_node() {
+    let folder = Folder::new();
+    let nothing = [("INKWIRE_TLS_CERT", ""), ("INKWIRE_TLS_KEY", "")];
+    let mut node = Running::start(command(&folder.0).args(["--port", "0", "--ephemeral"]).envs(nothing));
+    node.signal("-HUP");
+    node.logged("no certificate");
+    assert!(node.said.contains("http://localhost:"), "{}", node.said);
+    assert!(node.request("GET /healthz", "").starts_with("HTTP/1.1 200"));
 }
