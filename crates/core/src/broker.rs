@@ -123,6 +123,10 @@ pub trait Broker: Send + Sync + 'static {
     /// Continuity of a plain channel: the first message after the cursor names it as its predecessor, or the cursor is
     /// the head. Of a keyed channel: the cursor is [`Offset::ZERO`], or lies between the channel's creation and its
     /// head and not before the last collected message.
+    ///
+    /// What has grown older than a plain channel's [`age`](crate::Retention::age) has left the log, also when nothing was
+    /// published since: neither a page nor a claim holds it, and a cursor before the last of it is not continued. What
+    /// has left in this way stays out when a later publish asks for a longer age, or for none.
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page>;
 
     /// The messages from now on. Keeps order; may skip; ends rather than lose its latest message quietly.

@@ -109,6 +109,10 @@ pub enum Lifetime {
 pub struct Retention {
     /// At least this many messages (in a keyed channel: keys) are kept, and at most 100 more.
     pub maximum: usize,
+    /// In a plain channel, messages older than this are given to nobody any more, and removed when something is published.
+    /// A message is as old as the time between its offset's milliseconds and the broker's time of day. In a keyed
+    /// channel it says nothing: state does not become untrue by standing still.
+    pub age: Option<Duration>,
     /// How long a keyed channel keeps tombstones.
     pub tombstones: Duration,
     /// Whether the channel outlives its last publish.
@@ -117,9 +121,11 @@ pub struct Retention {
 
 impl Retention {
     /// What a plain channel keeps unless told otherwise: 10,000 messages.
-    pub const PLAIN: Self = Self { maximum: 10_000, tombstones: Self::DAY, lifetime: Lifetime::Kept };
+    pub const PLAIN: Self =
+        Self { maximum: 10_000, age: None, tombstones: Self::DAY, lifetime: Lifetime::Kept };
     /// What a keyed channel keeps unless told otherwise: 100,000 keys, tombstones for 24 h.
-    pub const KEYED: Self = Self { maximum: 100_000, tombstones: Self::DAY, lifetime: Lifetime::Kept };
+    pub const KEYED: Self =
+        Self { maximum: 100_000, age: None, tombstones: Self::DAY, lifetime: Lifetime::Kept };
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How many messages may stand over [`maximum`](Self::maximum) before a broker must trim: trimming a few at a

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A position in a channel. Offsets of one channel only ever grow, and are never used twice.
 ///
@@ -33,6 +34,17 @@ impl Offset {
         match self.seq.checked_add(1) {
             Some(seq) => Self { ms: self.ms, seq },
             None => Self { ms: self.ms + 1, seq: 0 },
+        }
+    }
+
+    /// The last offset that is older than `age` at `now_ms`, whether there is a message at it or not; [`Offset::ZERO`] if
+    /// there is none. An offset that lies ahead of the clock, since that went back, is not old.
+    #[must_use]
+    pub fn older_than(age: Duration, now_ms: u64) -> Self {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        match now_ms.checked_sub(age_ms).and_then(|oldest_ms| oldest_ms.checked_sub(1)) {
+            Some(ms) => Self { ms, seq: u64::MAX },
+            None => Self::ZERO,
         }
     }
 }
@@ -83,6 +95,17 @@ mod tests {
     fn orders_by_number_not_by_text() {
         assert!("9-0".parse::<Offset>().unwrap() < "10-0".parse().unwrap());
         assert!("1-9".parse::<Offset>().unwrap() < "1-10".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_exactly_of_an_age_is_not_older() {
+        let bound = |age_ms, now_ms| Offset::older_than(Duration::from_millis(age_ms), now_ms);
+        assert!(Offset { ms: 69, seq: u64::MAX } <= bound(30, 100));
+        assert!(Offset { ms: 70, seq: 0 } > bound(30, 100));
+        assert_eq!(bound(0, 100), Offset { ms: 99, seq: u64::MAX });
+        assert_eq!(bound(100, 100), Offset::ZERO);
+        assert_eq!(bound(101, 100), Offset::ZERO);
+        assert_eq!(Offset::older_than(Duration::MAX, u64::MAX), Offset::ZERO);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Broker for Embedded {
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
         match self.memory.read_held(channel, after, limit) {
             Some(page) => Ok(page),
-            None => self.readers.page(channel, after, limit).await,
+            None => self.readers.page(channel, after, limit, self.wall.now_ms()).await,
         }
     }
 

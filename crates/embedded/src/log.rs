@@ -37,6 +37,8 @@ pub struct Log {
     keyed: Option<Box<KeyIndex>>,
     producers: Option<Box<Producers>>,
     groups: Option<Box<Groups>>,
+    /// In a plain log, how old its messages may become.
+    age: Option<Duration>,
     expires: Option<Instant>,
 }
 
@@ -70,6 +72,15 @@ impl Log {
         self.bytes
     }
 
+    /// Drops what has outlived the age of a plain log. Without it, reads and claims know nothing of age.
+    pub fn age_out(&mut self, wall_ms: u64) {
+        let Some(age) = self.age else { return };
+        let last = Offset::older_than(age, wall_ms);
+        while let Some(oldest) = self.entries.keys().next().copied().filter(|oldest| *oldest <= last) {
+            self.remove(oldest);
+        }
+    }
+
     /// When the log as a whole is to be forgotten.
     pub fn expires(&self) -> Option<Instant> {
         self.expires
@@ -101,6 +112,9 @@ impl Log {
             self.remember(draft.producer, settled.offset(), now);
             return Ok((settled, None));
         }
+        // Under the age that held until now: a longer one does not bring back what no read gave any more.
+        self.age_out(now.wall_ms);
+        self.age = draft.retention.age.filter(|_| draft.keyed.is_none());
         let offset = self.head.max(floor).next(now.wall_ms);
         let message = Arc::new(Message { offset, prev: self.head, fields: draft.fields, keyed: draft.keyed });
         self.insert(&message, draft.retention, now);
@@ -171,6 +185,7 @@ impl Log {
 
     fn trim(&mut self, retention: Retention, now: Now) {
         let Some(index) = self.keyed.as_mut() else {
+            self.age_out(now.wall_ms);
             if self.entries.len() > retention.maximum + Retention::SLACK {
                 while self.entries.len() > retention.maximum {
                     self.drop_oldest();

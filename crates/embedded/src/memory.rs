@@ -113,6 +113,11 @@ impl Memory {
         Self { options, ..Self::default() }
     }
 
+    /// An empty store whose offsets, and the ages of whose messages, go by this time of day.
+    pub fn with_clock(options: MemoryOptions, wall: WallClock) -> Self {
+        Self { options, wall, ..Self::default() }
+    }
+
     /// An empty store beside another one: its offsets lie behind `floor`, and `tails` hear it.
     pub(crate) fn beside(options: MemoryOptions, wall: WallClock, tails: Arc<Tails>, floor: Offset) -> Self {
         let channels = Channels { forgotten: floor, ..Channels::default() };
@@ -126,12 +131,12 @@ impl Memory {
 
     /// Whether there is anything of the channel here.
     pub(crate) fn holds(&self, channel: &ChannelName) -> bool {
-        self.channels().held(channel).is_some()
+        self.channels().held(channel, self.now()).is_some()
     }
 
     /// A page of the channel, if there is anything of it here.
     pub(crate) fn read_held(&self, channel: &ChannelName, after: Offset, limit: usize) -> Option<Page> {
-        self.channels().held(channel).map(|log| log.read(after, limit))
+        self.channels().held(channel, self.now()).map(|log| log.read(after, limit))
     }
 
     /// The highest offset of any channel that was forgotten.
@@ -181,8 +186,9 @@ impl Broker for Memory {
     }
 
     async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        let now = self.now();
         let mut channels = self.channels();
-        Ok(channels.held(channel).map_or_else(Vec::new, |log| log.claim(&claim, Instant::now())))
+        Ok(channels.held(channel, now).map_or_else(Vec::new, |log| log.claim(&claim, now.instant)))
     }
 
     async fn acknowledge(
@@ -191,15 +197,19 @@ impl Broker for Memory {
         group: &GroupName,
         offsets: &[Offset],
     ) -> Result<usize> {
-        Ok(self.channels().held(channel).map_or(0, |log| log.acknowledge(group, offsets)))
+        Ok(self.channels().held(channel, self.now()).map_or(0, |log| log.acknowledge(group, offsets)))
     }
 }
 
 impl Channels {
-    /// The log of a channel that has one.
-    fn held(&mut self, name: &ChannelName) -> Option<&mut Log> {
-        self.forget_if_expired(name, Instant::now());
-        self.by_name.get_mut(name).map(|known| &mut known.log).filter(|log| log.head() != Offset::ZERO)
+    /// The log of a channel that has one, without what time has taken from it.
+    fn held(&mut self, name: &ChannelName, now: Now) -> Option<&mut Log> {
+        self.forget_if_expired(name, now.instant);
+        let log = &mut self.by_name.get_mut(name)?.log;
+        let before = log.bytes();
+        log.age_out(now.wall_ms);
+        self.bytes = self.bytes - before + log.bytes();
+        (log.head() != Offset::ZERO).then_some(log)
     }
 
     fn append(

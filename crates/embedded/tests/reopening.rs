@@ -5,7 +5,8 @@
 //! of tombstones forgotten by a restart; the head taken from what is kept; offsets from the clock alone; ages from the
 //! time of day alone; producers forgotten by a restart, or never; no offsets reserved for short-lived channels; what is
 //! known of channels trusted after a transaction was undone; no lock; any format accepted; no checksum; offsets written
-//! as plain signed numbers.
+//! as plain signed numbers; the age of a channel forgotten by a restart, or never written to a store of format 1; old
+//! messages that are removed and still counted, or never removed beyond the first share.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
@@ -48,6 +49,7 @@ impl Hands {
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
+const DAY_MS: i64 = 24 * HOUR;
 
 fn producer(id: &str, seq: u64) -> Producer {
     Producer { id: ProducerId::new(id).expect("a producer id"), seq }
@@ -231,6 +233,70 @@ async fn a_group_goes_on_where_it_was() {
     assert_eq!(broker.claim(&log, claim("c", 10, Duration::ZERO)).await, Ok(Vec::new()));
 }
 
+/// What a plain channel keeps for a day, and no longer.
+const DAY: Retention = Retention { age: Some(Duration::from_secs(24 * 60 * 60)), ..Retention::PLAIN };
+
+#[tokio::test]
+async fn the_age_stays_and_what_it_took_stays_out() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let log = channel("log");
+    let broker = hands.open(&directory);
+    let first = publish(&broker, &log, plain(1).retained(DAY)).await;
+    hands.shift(12 * HOUR);
+    let second = publish(&broker, &log, plain(2).retained(DAY)).await;
+    drop(broker);
+    hands.shift(12 * HOUR);
+    let broker = hands.open(&directory);
+    assert_eq!(texts(&read(&broker, &log, Offset::ZERO).await.messages), ["1", "2"], "exactly a day old");
+    hands.shift(1);
+    let page = read(&broker, &log, Offset::ZERO).await;
+    assert_eq!((texts(&page.messages), page.continuity), (vec!["2"], Continuity::Broken));
+    assert_eq!(read(&broker, &log, first).await.continuity, Continuity::Proved);
+    hands.shift(DAY_MS);
+    let third = publish(&broker, &log, plain(3)).await;
+    drop(broker);
+    // The day is no rule any more, but what it took does not come back; not even under a clock that went back.
+    hands.shift(-2 * DAY_MS);
+    let broker = hands.open(&directory);
+    for _ in 0..2 {
+        let page = read(&broker, &log, second).await;
+        assert_eq!((texts(&page.messages), page.continuity), (vec!["3"], Continuity::Proved));
+        assert_eq!(read(&broker, &log, first).await.continuity, Continuity::Broken);
+        hands.shift(10 * DAY_MS);
+    }
+    assert_eq!(read(&broker, &log, third).await.continuity, Continuity::Proved);
+}
+
+/// A large number of old messages is removed by several publishes, and none of them is seen meanwhile.
+#[tokio::test]
+async fn the_old_are_removed_from_the_file() {
+    let (directory, hands) = (Scratch::new(), Hands::new());
+    let log = channel("log");
+    let broker = Arc::new(hands.open(&directory));
+    let mut publishes = tokio::task::JoinSet::new();
+    for n in 0..1_200 {
+        let (broker, log) = (Arc::clone(&broker), log.clone());
+        publishes.spawn(async move { publish(&broker, &log, plain(n).retained(DAY)).await });
+    }
+    publishes.join_all().await;
+    hands.shift(DAY_MS + 1);
+    let stored = || {
+        let database = rusqlite::Connection::open(directory.path().join("inkwire.db")).expect("opened");
+        let kept = "SELECT (SELECT count(*) FROM messages), (SELECT kept FROM channels)";
+        database.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("read")
+    };
+    let mut expected = Vec::new();
+    for (n, left) in [(0, 701), (1, 202), (2, 3), (3, 4)] {
+        publish(&broker, &log, plain(n).retained(DAY)).await;
+        expected.push(n.to_string());
+        assert_eq!(texts(&read(&broker, &log, Offset::ZERO).await.messages), expected);
+        assert_eq!(stored(), (left, left));
+    }
+    hands.shift(DAY_MS + 1);
+    publish(&broker, &log, plain("last").retained(DAY)).await;
+    assert_eq!(stored(), (1, 1));
+}
+
 #[tokio::test]
 async fn offsets_grow_after_trimming_everything_under_a_clock_that_went_back() {
     let (directory, hands) = (Scratch::new(), Hands::new());
@@ -336,9 +402,35 @@ async fn a_newer_format_is_refused() {
     database.pragma_update(None, "user_version", 99).expect("written");
     drop(database);
     let opened = Embedded::open(directory.options());
-    assert!(matches!(&opened, Err(OpenError::Newer { found: 99, known: 1, .. })), "{opened:?}");
+    assert!(matches!(&opened, Err(OpenError::Newer { found: 99, known: 2, .. })), "{opened:?}");
     let said = opened.expect_err("refused").to_string();
     assert!(said.contains("format 99"), "{said}");
+}
+
+/// As a store was before channels had an age.
+#[tokio::test]
+async fn a_store_of_format_1_goes_on() {
+    let directory = Scratch::new();
+    let (log, board) = (channel("log"), channel("board"));
+    let broker = directory.open();
+    let first = publish(&broker, &log, plain(1)).await;
+    publish(&broker, &board, keyed("a", "1", State::Live)).await;
+    drop(broker);
+    let database = rusqlite::Connection::open(directory.path().join("inkwire.db")).expect("opened");
+    database
+        .execute_batch("ALTER TABLE channels DROP COLUMN age; PRAGMA user_version = 1")
+        .expect("as it was");
+    drop(database);
+
+    for version in ["2", "3"] {
+        let broker = directory.open();
+        publish(&broker, &log, plain(version).retained(DAY)).await;
+        publish(&broker, &board, keyed("a", version, State::Live)).await;
+    }
+    let broker = directory.open();
+    let page = read(&broker, &log, first).await;
+    assert_eq!((texts(&page.messages), page.continuity), (vec!["2", "3"], Continuity::Proved));
+    assert_eq!(texts(&read(&broker, &board, Offset::ZERO).await.messages), ["a=3"]);
 }
 
 fn other_database(fill: impl Fn(&rusqlite::Connection) -> rusqlite::Result<()>) -> Vec<u8> {

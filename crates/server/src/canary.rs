@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What the canary keeps: only the newest counts.
 const RETENTION: Retention = Retention {
     maximum: 10,
+    age: None,
     tombstones: Duration::ZERO,
     lifetime: Lifetime::Expires(Duration::from_secs(60)),
 };

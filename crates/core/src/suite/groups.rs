@@ -152,6 +152,24 @@ pub async fn what_leaves_the_log_is_given_to_nobody(broker: UnderTest) {
     assert_eq!(rest, [(kept[0].offset, 2), (kept[1].offset, 1)]);
 }
 
+/// A message that has grown too old is given to nobody, whether somebody held it or not.
+pub async fn what_is_too_old_is_given_to_nobody(broker: UnderTest) {
+    let channel = channel("too-old");
+    let retention = Retention { age: Some(Duration::from_secs(1)), ..Retention::PLAIN };
+    let add = async |n: u32| {
+        let draft = Draft::plain(body(n)).retained(retention);
+        broker.publish(&channel, draft).await.expect("the broker takes it").offset()
+    };
+    for n in 0..4 {
+        add(n).await;
+    }
+    assert_eq!(claim(&broker, &channel, claim_by("a", 2, NEVER)).await.len(), 2);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(claim(&broker, &channel, claim_by("b", 10, Duration::ZERO)).await, []);
+    let fresh = add(4).await;
+    assert_eq!(given(&claim(&broker, &channel, claim_by("b", 10, Duration::ZERO)).await), once(&[fresh]));
+}
+
 /// Eight consumers, some of them forgetful: every message is settled exactly once, and its deliveries are counted
 /// without a hole.
 pub async fn eight_consumers(broker: UnderTest) {

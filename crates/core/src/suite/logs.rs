@@ -93,6 +93,57 @@ pub async fn trims_within_the_slack(broker: UnderTest) {
     assert_eq!((page.messages.len(), page.continuity), (9, Continuity::Proved));
 }
 
+/// What is older than the channel's age is gone, whether anything is published or not; cursors are judged as by any
+/// other trimming.
+pub async fn the_old_leave(broker: UnderTest) {
+    let channel = channel("age");
+    let retention = Retention { age: Some(Duration::from_secs(2)), ..Retention::PLAIN };
+    let add = async |n: u32| {
+        let draft = Draft::plain(body(n)).retained(retention);
+        broker.publish(&channel, draft).await.expect("the broker takes it").offset()
+    };
+    let (first, second) = (add(1).await, add(2).await);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let third = add(3).await;
+    assert_eq!(read(&broker, &channel, Offset::ZERO, 10).await.continuity, Continuity::Proved);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let from = async |cursor| {
+        let page = read(&broker, &channel, cursor, 10).await;
+        (texts(&page.messages).join(" "), page.head, page.continuity)
+    };
+    assert_eq!(from(Offset::ZERO).await, ("3".into(), third, Continuity::Broken));
+    assert_eq!(from(first).await, ("3".into(), third, Continuity::Broken));
+    assert_eq!(from(second).await, ("3".into(), third, Continuity::Proved), "nothing after it is missing");
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(from(second).await, (String::new(), third, Continuity::Broken));
+    assert_eq!(from(third).await, (String::new(), third, Continuity::Proved));
+    let fourth = add(4).await;
+    assert_eq!(from(third).await, ("4".into(), fourth, Continuity::Proved));
+    assert_eq!(from(Offset::ZERO).await, ("4".into(), fourth, Continuity::Broken));
+}
+
+/// The age that a channel had decides what is gone; a later publish may ask for less, and not for more of the past.
+pub async fn what_has_left_stays_out(broker: UnderTest) {
+    let (longer, shorter) = (channel("longer"), channel("shorter"));
+    let add = async |channel, n: u32, seconds: Option<u64>| {
+        let retention = Retention { age: seconds.map(Duration::from_secs), ..Retention::PLAIN };
+        let draft = Draft::plain(body(n)).retained(retention);
+        broker.publish(channel, draft).await.expect("the broker takes it").offset()
+    };
+    let old = add(&longer, 1, Some(1)).await;
+    add(&shorter, 1, None).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    add(&longer, 2, None).await;
+    add(&shorter, 2, Some(1)).await;
+    for channel in [&longer, &shorter] {
+        assert_eq!(texts(&read(&broker, channel, Offset::ZERO, 10).await.messages), ["2"], "{channel}");
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let page = read(&broker, &longer, old, 10).await;
+    assert_eq!((texts(&page.messages), page.continuity), (vec!["2".to_owned()], Continuity::Proved));
+    assert_eq!(read(&broker, &shorter, Offset::ZERO, 10).await.messages.len(), 0);
+}
+
 /// A plain channel takes no keyed message, and a keyed channel no plain one.
 pub async fn one_kind_for_ever(broker: UnderTest) {
     let (plain, keyed) = (channel("plain"), channel("keyed"));

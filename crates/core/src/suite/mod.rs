@@ -1,6 +1,6 @@
 //! The broker test suite: what every broker must do, in code. [`broker_suite!`](crate::broker_suite) makes one test of each case.
 //!
-//! [`logs`] has order, chain, pages, trimming, continuity, expiry, producers and concurrency; [`keyed`] upserts,
+//! [`logs`] has order, chain, pages, trimming by number and by age, continuity, expiry, producers and concurrency; [`keyed`] upserts,
 //! tombstones, state and changes; [`tails`] announcements; [`readers`] subscriptions, also on a broker whose tails and
 //! reads fail, made by [`faulty`]; [`groups`] consumer groups.
 //!
@@ -11,7 +11,8 @@
 //! out; no position check; a forgotten channel whose offsets are used again; a ring that keeps what lies before a hole; a
 //! push that wakes nobody; a message claimed that is not noted as held; a take-over that does not count; an
 //! acknowledgement that leaves the message held; an announcement before the message can be read; a head read apart
-//! from its messages.
+//! from its messages; age minded by publishing alone, by reads alone, or not by claims; an age that a later publish can
+//! take back.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
@@ -30,12 +31,13 @@ use crate::{Broker, ChannelName, Draft, Fields, Message, Offset, Page, Published
 pub type UnderTest = Arc<dyn Broker>;
 
 /// Makes a test of every case. The argument is an expression that makes a fresh broker; `start_paused` says whether
-/// the broker lives in tokio's time.
+/// the broker lives in tokio's time; its time of day must then follow that.
 #[macro_export]
 macro_rules! broker_suite {
     (start_paused = $paused:literal, $make:expr) => {
         $crate::broker_suite!(@cases $paused, $make,
             logs: [order_and_chain, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
+                   the_old_leave, what_has_left_stays_out,
                    one_kind_for_ever, expiry, producers, concurrent_publishers, pages_are_of_one_piece],
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
                     evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, a_duplicate_renews, one_winner],
@@ -43,7 +45,7 @@ macro_rules! broker_suite {
             readers: [faultless, faulty_plain, faulty_keyed, a_gap_is_told, a_wiped_log_is_told, cancelled_readers],
             groups: [each_message_to_one_consumer, the_silent_are_relieved, acknowledged_for_good,
                      where_a_group_begins, groups_are_independent, what_leaves_the_log_is_given_to_nobody,
-                     eight_consumers]);
+                     what_is_too_old_is_given_to_nobody, eight_consumers]);
     };
     (@cases $paused:literal, $make:expr, $($area:ident: [$($case:ident),+]),+) => {
         $(mod $area {

@@ -1,7 +1,8 @@
 //! The rules of a publish, on the file: the same as [`log`](crate::log) keeps in memory.
 //!
 //! Invariant: every message names the head it was appended to; whatever leaves the log before its time is covered by
-//! the channel's floor (keyed) or breaks the chain (plain), so that a cursor can always be judged.
+//! the channel's floor (keyed) or breaks the chain (plain), so that a cursor can always be judged. What has grown too old
+//! lies behind the channel's horizon from that moment on, and is removed when there is time.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::trouble::Trouble;
 
 /// How long a producer's latest sequence number is remembered, by the store's own clock.
 const PRODUCERS_REMEMBERED: Duration = Duration::from_secs(5 * 60);
-/// How many forgotten producers one transaction removes, and how many due tombstones one publish collects: their
+/// How many forgotten producers one transaction removes, and how many due tombstones or old messages one publish: their
 /// share of the housekeeping. The rest waits for the next.
 const SHARE: usize = 500;
 
@@ -89,6 +90,9 @@ impl Work<'_> {
         let offset = if unused { channel.created } else { channel.head.next(now.wall_ms) };
         let message =
             Arc::new(Message { offset, prev: channel.head, fields: draft.fields, keyed: draft.keyed });
+        if message.keyed.is_none() {
+            age_out(connection, channel, draft.retention.age, now)?;
+        }
         insert(connection, channel, &message, self.row)?;
         if let Some(keyed) = &message.keyed {
             let due = (keyed.state == State::Tombstone)
@@ -285,6 +289,34 @@ fn remove(connection: &Connection, channel: &mut Channel, offset: Offset) -> Res
         .prepare_cached("DELETE FROM messages WHERE channel = ?1 AND ms = ?2 AND seq = ?3")?
         .execute(params![channel.id, ordered(offset.ms), ordered(offset.seq)])?;
     channel.kept = channel.kept.saturating_sub(removed);
+    Ok(())
+}
+
+/// Gives a plain channel its age from now on, and removes some of what has grown too old: under that age, and under the
+/// one that held until now, so that a longer one does not bring back what no read gave any more.
+fn age_out(
+    connection: &Connection,
+    channel: &mut Channel,
+    age: Option<Duration>,
+    now: Moment,
+) -> Result<(), Trouble> {
+    channel.floor = channel.horizon(now.wall_ms);
+    channel.age = age;
+    channel.floor = channel.horizon(now.wall_ms);
+    if channel.swept >= channel.floor {
+        return Ok(());
+    }
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM messages WHERE channel = ?1 AND (ms, seq) IN
+             (SELECT ms, seq FROM messages WHERE channel = ?1 AND (ms, seq) <= (?2, ?3)
+              ORDER BY ms, seq LIMIT ?4)",
+        )?
+        .execute(params![channel.id, ordered(channel.floor.ms), ordered(channel.floor.seq), SHARE])?;
+    channel.kept = channel.kept.saturating_sub(removed);
+    if removed < SHARE {
+        channel.swept = channel.floor;
+    }
     Ok(())
 }
 

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use inkwire_core::{ChannelName, Offset};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::append::millis;
 use super::row::{ordered, unordered};
 
 /// How many channels the writer remembers. Over it, it forgets all of them, and asks the file again.
@@ -31,8 +33,13 @@ pub(crate) struct Channel {
     pub(crate) head: Offset,
     /// The channel's first offset.
     pub(crate) created: Offset,
-    /// In a keyed channel, the newest message that left before anything replaced it.
+    /// In a keyed channel, the newest message that left before anything replaced it. In a plain one, the end of what
+    /// had grown too old at the last publish, whether it is removed already or not.
     pub(crate) floor: Offset,
+    /// In a plain channel, how old its messages may become.
+    pub(crate) age: Option<Duration>,
+    /// The writer's: up to where everything that had grown too old is removed.
+    pub(crate) swept: Offset,
     /// The writer's: when the next tombstone is to be collected.
     pub(crate) next_due: Option<u64>,
     /// The writer's: not yet saved.
@@ -44,7 +51,7 @@ impl Channel {
     pub(crate) fn find(connection: &Connection, name: &ChannelName) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(
-                "SELECT id, keyed, kept, head_ms, head_seq, created_ms, created_seq, floor_ms, floor_seq
+                "SELECT id, keyed, kept, head_ms, head_seq, created_ms, created_seq, floor_ms, floor_seq, age
                  FROM channels WHERE name = ?1",
             )?
             .query_row([name.as_str()], Self::from_row)
@@ -59,6 +66,8 @@ impl Channel {
             head: offset_at(row, 3)?,
             created: offset_at(row, 5)?,
             floor: offset_at(row, 7)?,
+            age: row.get::<_, Option<i64>>(9)?.map(|age| Duration::from_millis(unordered(age))),
+            swept: Offset::ZERO,
             next_due: None,
             is_changed: false,
         })
@@ -87,6 +96,8 @@ impl Channel {
             head: Offset::ZERO,
             created: first,
             floor: Offset::ZERO,
+            age: None,
+            swept: Offset::ZERO,
             next_due: None,
             is_changed: true,
         })
@@ -95,7 +106,8 @@ impl Channel {
     fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "UPDATE channels SET kept = ?2, head_ms = ?3, head_seq = ?4, floor_ms = ?5, floor_seq = ?6
+                "UPDATE channels SET kept = ?2, head_ms = ?3, head_seq = ?4, floor_ms = ?5, floor_seq = ?6,
+                 age = ?7
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -105,8 +117,18 @@ impl Channel {
                 ordered(self.head.seq),
                 ordered(self.floor.ms),
                 ordered(self.floor.seq),
+                self.age.map(|age| ordered(millis(age))),
             ])?;
         Ok(())
+    }
+
+    /// In a plain channel, the end of what has grown too old: nobody is given what stands at or before it.
+    pub(crate) fn horizon(&self, wall_ms: u64) -> Offset {
+        match (self.kind, self.age) {
+            (Kind::Keyed, _) => Offset::ZERO,
+            (Kind::Plain, None) => self.floor,
+            (Kind::Plain, Some(age)) => self.floor.max(Offset::older_than(age, wall_ms)),
+        }
     }
 
     /// When the next tombstone of a keyed channel is to be collected.

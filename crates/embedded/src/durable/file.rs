@@ -16,7 +16,7 @@ const LOCK: &str = "lock";
 /// Marks an SQLite file as ours: "Inkw".
 const APPLICATION: i32 = 0x496e_6b77;
 /// The format of the file. Grows when an older program could not read what a newer one writes.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 /// How long a checkpoint waits for readers that are in the middle of a page.
 const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared per connection; more than the program has.
@@ -27,7 +27,7 @@ const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
 
 /// Offsets stand in two columns each, numbers mapped by `row::ordered`. `age`, `due`, `since`: milliseconds of the
-/// store's own clock, of which only differences mean something.
+/// store's own clock, of which only differences mean something; but `age` of a channel is a length of time.
 const SCHEMA: &str = "
     CREATE TABLE store (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -42,7 +42,8 @@ const SCHEMA: &str = "
         kept INTEGER NOT NULL,
         head_ms INTEGER NOT NULL, head_seq INTEGER NOT NULL,
         created_ms INTEGER NOT NULL, created_seq INTEGER NOT NULL,
-        floor_ms INTEGER NOT NULL, floor_seq INTEGER NOT NULL
+        floor_ms INTEGER NOT NULL, floor_seq INTEGER NOT NULL,
+        age INTEGER
     ) STRICT;
     CREATE TABLE messages (
         channel INTEGER NOT NULL, ms INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -76,6 +77,9 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pending_by_age ON pending (consumer_group, since);
 ";
+
+/// What makes a file of format 1 one of format 2.
+const FROM_FORMAT_1: &str = "ALTER TABLE channels ADD COLUMN age INTEGER;";
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -178,13 +182,16 @@ impl Directory {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
     }
 
-    /// Makes the tables in an empty file; refuses a file that is not of this format.
+    /// Makes the tables in an empty file, and brings an older one up to this format; refuses any other.
     fn check(&self, connection: &mut Connection) -> Result<(), OpenError> {
         let damaged = |reason| self.damaged(reason);
         let marks = marks(connection).map_err(damaged)?;
         match marks {
-            Marks { application: 0, format: 0, tables: 0 } => create(connection).map_err(damaged),
+            Marks { application: 0, format: 0, tables: 0 } => change(connection, SCHEMA).map_err(damaged),
             Marks { application: APPLICATION, format: FORMAT, .. } => Ok(()),
+            Marks { application: APPLICATION, format: 1, .. } => {
+                change(connection, FROM_FORMAT_1).map_err(damaged)
+            }
             Marks { application: APPLICATION, format, .. } if format > FORMAT => {
                 Err(OpenError::Newer { path: self.file.clone(), found: format, known: FORMAT })
             }
@@ -215,11 +222,11 @@ fn marks(connection: &Connection) -> rusqlite::Result<Marks> {
     })
 }
 
-/// The marks and the tables appear together or not at all.
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// The marks and what they stand for appear together or not at all.
+fn change(connection: &mut Connection, tables: &str) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(tables)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()

@@ -14,10 +14,18 @@ use super::readers::messages_after;
 use super::row::{self, ordered};
 use super::trouble::Trouble;
 
+/// A channel, as far as groups need it.
+#[derive(Clone, Copy)]
+struct Place {
+    channel: i64,
+    /// What stands at or before it has grown too old to be given.
+    horizon: Offset,
+}
+
 /// A group in a channel.
 struct Group {
     id: i64,
-    channel: i64,
+    place: Place,
     /// What follows it was given to nobody yet.
     cursor: Offset,
 }
@@ -28,12 +36,10 @@ impl Work<'_> {
     /// # Errors
     /// [`Trouble`] of the file; the transaction is then to be undone.
     pub(crate) fn claim(&mut self, name: &ChannelName, claim: &Claim) -> Result<Vec<Claimed>, Trouble> {
-        let Some(channel) = self.channels.find(self.connection, name)?.map(|channel| channel.id) else {
-            return Ok(Vec::new());
-        };
-        let group = match self.find_group(channel, &claim.group)? {
+        let Some(place) = self.place(name)? else { return Ok(Vec::new()) };
+        let group = match self.find_group(place, &claim.group)? {
             Some(group) => group,
-            None => self.create_group(channel, claim)?,
+            None => self.create_group(place, claim)?,
         };
         self.let_go_of_trimmed(&group)?;
         let mut claimed = self.take_over(&group, claim)?;
@@ -51,10 +57,8 @@ impl Work<'_> {
         group: &GroupName,
         offsets: &[Offset],
     ) -> Result<usize, Trouble> {
-        let Some(channel) = self.channels.find(self.connection, name)?.map(|channel| channel.id) else {
-            return Ok(0);
-        };
-        let Some(group) = self.find_group(channel, group)? else { return Ok(0) };
+        let Some(place) = self.place(name)? else { return Ok(0) };
+        let Some(group) = self.find_group(place, group)? else { return Ok(0) };
         let mut acknowledged = 0;
         for offset in offsets {
             acknowledged += self.let_go(&group, *offset)?;
@@ -62,37 +66,45 @@ impl Work<'_> {
         Ok(acknowledged)
     }
 
-    fn find_group(&self, channel: i64, name: &GroupName) -> Result<Option<Group>, Trouble> {
+    fn place(&mut self, name: &ChannelName) -> Result<Option<Place>, Trouble> {
+        let wall_ms = self.now.wall_ms;
+        let found = self.channels.find(self.connection, name)?;
+        Ok(found.map(|channel| Place { channel: channel.id, horizon: channel.horizon(wall_ms) }))
+    }
+
+    fn find_group(&self, place: Place, name: &GroupName) -> Result<Option<Group>, Trouble> {
         let found = self
             .connection
             .prepare_cached("SELECT id, ms, seq FROM consumer_groups WHERE channel = ?1 AND name = ?2")?
-            .query_row(params![channel, name.as_str().as_bytes()], |row| {
-                Ok(Group { id: row.get(0)?, channel, cursor: offset_at(row, 1)? })
+            .query_row(params![place.channel, name.as_str().as_bytes()], |row| {
+                Ok(Group { id: row.get(0)?, place, cursor: offset_at(row, 1)? })
             })
             .optional()?;
         Ok(found)
     }
 
-    fn create_group(&self, channel: i64, claim: &Claim) -> Result<Group, Trouble> {
+    fn create_group(&self, place: Place, claim: &Claim) -> Result<Group, Trouble> {
         self.connection
             .prepare_cached("INSERT INTO consumer_groups (channel, name, ms, seq) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![
-                channel,
+                place.channel,
                 claim.group.as_str().as_bytes(),
                 ordered(claim.from.ms),
                 ordered(claim.from.seq)
             ])?;
-        Ok(Group { id: self.connection.last_insert_rowid(), channel, cursor: claim.from })
+        Ok(Group { id: self.connection.last_insert_rowid(), place, cursor: claim.from })
     }
 
     /// Forgets who held what was trimmed since: it would otherwise stand here for ever.
     fn let_go_of_trimmed(&self, group: &Group) -> Result<(), Trouble> {
+        let Place { channel, horizon } = group.place;
         self.connection
             .prepare_cached(
                 "DELETE FROM pending WHERE consumer_group = ?1 AND (ms, seq) <
-                 (SELECT ms, seq FROM messages WHERE channel = ?2 ORDER BY ms, seq LIMIT 1)",
+                 (SELECT ms, seq FROM messages WHERE channel = ?2 AND (ms, seq) > (?3, ?4)
+                  ORDER BY ms, seq LIMIT 1)",
             )?
-            .execute(params![group.id, group.channel])?;
+            .execute(params![group.id, channel, ordered(horizon.ms), ordered(horizon.seq)])?;
         Ok(())
     }
 
@@ -121,7 +133,7 @@ impl Work<'_> {
             let mut standing = Vec::with_capacity(held.len());
             let mut gone = 0;
             for (offset, deliveries) in held {
-                match self.message_at(group.channel, offset)? {
+                match self.message_at(group, offset)? {
                     Some(message) => standing.push(Claimed { message, deliveries: deliveries + 1 }),
                     None => gone += self.let_go(group, offset)?,
                 }
@@ -157,7 +169,8 @@ impl Work<'_> {
         if wanted == 0 {
             return Ok(());
         }
-        let following = messages_after(self.connection, group.channel, group.cursor, wanted)?;
+        let Place { channel, horizon } = group.place;
+        let following = messages_after(self.connection, channel, group.cursor.max(horizon), wanted)?;
         let Some(last) = following.last().map(|message| message.offset) else { return Ok(()) };
         for message in following {
             let new = Claimed { message, deliveries: 1 };
@@ -196,7 +209,11 @@ impl Work<'_> {
         Ok(removed)
     }
 
-    fn message_at(&self, channel: i64, offset: Offset) -> Result<Option<Arc<Message>>, Trouble> {
+    fn message_at(&self, group: &Group, offset: Offset) -> Result<Option<Arc<Message>>, Trouble> {
+        let Place { channel, horizon } = group.place;
+        if offset <= horizon {
+            return Ok(None);
+        }
         let found = self
             .connection
             .prepare_cached("SELECT row FROM messages WHERE channel = ?1 AND ms = ?2 AND seq = ?3")?

@@ -34,9 +34,15 @@ impl Readers {
     }
 
     /// See [`Broker::read`](inkwire_core::Broker::read).
-    pub(crate) async fn page(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
+    pub(crate) async fn page(
+        &self,
+        channel: &ChannelName,
+        after: Offset,
+        limit: usize,
+        wall_ms: u64,
+    ) -> Result<Page> {
         let channel = channel.clone();
-        self.with(move |connection| page(connection, &channel, after, limit)).await
+        self.with(move |connection| page(connection, &channel, after, limit, wall_ms)).await
     }
 
     /// Whether the channel was ever published to.
@@ -82,13 +88,15 @@ fn page(
     name: &ChannelName,
     after: Offset,
     limit: usize,
+    wall_ms: u64,
 ) -> std::result::Result<Page, Trouble> {
     let Some(channel) = Channel::find(connection, name)? else {
         let continuity = if after == Offset::ZERO { Continuity::Proved } else { Continuity::Broken };
         return Ok(Page { messages: Vec::new(), head: Offset::ZERO, continuity });
     };
     // The first one proves the continuity, also when none is wanted.
-    let mut messages = messages_after(connection, channel.id, after, limit.max(1))?;
+    let begin = after.max(channel.horizon(wall_ms));
+    let mut messages = messages_after(connection, channel.id, begin, limit.max(1))?;
     let continuity = continuity(&channel, after, messages.first());
     messages.truncate(limit);
     Ok(Page { messages, head: channel.head, continuity })

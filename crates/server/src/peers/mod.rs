@@ -37,10 +37,15 @@ pub(crate) const LONGEST_GRACE: Duration = Duration::from_secs(60);
 /// What records and rosters keep. Ended memberships stay long enough for every position that can still be resumed.
 pub(crate) const KEYED: Retention = Retention {
     maximum: 100_000,
+    age: None,
     tombstones: Duration::from_secs(2 * 60),
     lifetime: Lifetime::Expires(LIFETIME),
 };
 
 /// What an inbox keeps: the wire promises 1,000 events and 60 s.
-pub(crate) const INBOX: Retention =
-    Retention { maximum: 1_000, tombstones: Duration::ZERO, lifetime: Lifetime::Expires(LIFETIME) };
+pub(crate) const INBOX: Retention = Retention {
+    maximum: 1_000,
+    age: None,
+    tombstones: Duration::ZERO,
+    lifetime: Lifetime::Expires(LIFETIME),
+};
