@@ -24,7 +24,7 @@ pub(crate) fn check(grants: &[Grant], action: Action, channel: &ChannelName) -> 
 
 /// Whether a pattern, in which `*` stands for any run of characters, matches a whole name. Takes time in proportion to the
 /// lengths multiplied at worst: after a mismatch only the last `*` is tried again.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut seen) = (0, 0);
     let mut retry = None;

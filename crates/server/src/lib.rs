@@ -14,7 +14,7 @@
 //!
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
 //! `listener`, connections; [`tls`], the certificate they are shown; `direct`, event streams without HTTP machinery; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
-//! `limits`, `canary`, `ice`, what the doors need.
+//! `retention`, `limits`, `canary`, `ice`, what the doors need.
 
 mod app;
 mod canary;
@@ -33,6 +33,7 @@ pub mod page;
 mod peers;
 mod pulse;
 mod refusal;
+mod retention;
 pub mod server;
 mod session;
 pub mod tls;
@@ -42,7 +43,7 @@ mod ws;
 pub use hooks::{Client, Hooks};
 pub use inkwire_protocol::access::{Action, Grant};
 pub use inkwire_protocol::{Code, PeerId, Refused, User, Username};
-pub use options::{Anonymous, Ice, Options, Origins, Rate};
+pub use options::{Anonymous, Ice, Options, Origins, Rate, RetentionRule};
 pub use page::Page;
 pub use server::Server;
 pub use tls::{Tls, TlsError};

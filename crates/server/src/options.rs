@@ -1,6 +1,6 @@
 //! What can be chosen about a server, with the defaults of the protocol.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::tokens::TokenSecret;
@@ -25,6 +25,8 @@ pub struct Options {
     /// How many messages a peer with a token of `POST /access` may publish. Default 500/s, burst 2,000. Other tokens are
     /// not limited.
     pub publishes: Rate,
+    /// How much of which channels is kept; the first rule that matches a channel's name decides. Default: none.
+    pub retention: Vec<RetentionRule>,
     /// STUN and TURN. Default: none, which is enough on one machine and on a local network.
     pub ice: Ice,
 }
@@ -69,6 +71,34 @@ impl Rate {
     }
 }
 
+/// How much is kept of the channels that a pattern names. What it leaves open is as without rules.
+///
+/// ```
+/// use std::time::Duration;
+/// use inkwire::RetentionRule;
+/// let week = Duration::from_secs(7 * 24 * 60 * 60);
+/// let rule = RetentionRule { age: Some(week), ..RetentionRule::new("log:*") };
+/// assert_eq!(rule.maximum, None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionRule {
+    /// Which channels: a name, in which `*` stands for any run of characters.
+    pub pattern: String,
+    /// How many messages, or keys, are kept. A publish that asks for a number of its own gets that.
+    pub maximum: Option<NonZeroUsize>,
+    /// How old the messages of a plain channel may become. Live keys have no age.
+    pub age: Option<Duration>,
+    /// How long a keyed channel keeps tombstones.
+    pub tombstones: Option<Duration>,
+}
+
+impl RetentionRule {
+    /// A rule that leaves everything open yet.
+    pub fn new(pattern: impl Into<String>) -> Self {
+        Self { pattern: pattern.into(), maximum: None, age: None, tombstones: None }
+    }
+}
+
 /// How peers find a way to each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ice {
@@ -92,6 +122,7 @@ impl Options {
             relays: Rate::new(200, 500),
             joins: Rate::new(10, 20),
             publishes: Rate::new(500, 2_000),
+            retention: Vec::new(),
             ice: Ice::default(),
         }
     }

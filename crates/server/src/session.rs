@@ -23,6 +23,7 @@ use crate::claiming::Claiming;
 use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict};
 use crate::limits::ConnectionLimit;
 use crate::peers::stream::PeerStream;
+use crate::retention::{Sort, retention};
 use crate::tokens::Identity;
 
 /// How many channels a client may follow at once. Each costs a few hundred bytes, and a look whenever any of them stirs.
@@ -217,8 +218,9 @@ impl Session {
         }
         not_reserved(&publish.channel)?;
         let (channel, maxlen) = (publish.channel.clone(), publish.maxlen);
-        let mut draft = publish.into_draft()?;
-        draft.retention.maximum = maxlen.unwrap_or(draft.retention.maximum);
+        let draft = publish.into_draft()?;
+        let sort = if draft.keyed.is_some() { Sort::Keyed } else { Sort::Plain };
+        let draft = draft.retained(retention(&self.app.options.retention, &channel, sort, maxlen));
         self.app.hooks.publish(&self.client, PublishRequest { channel, draft }).await
     }
 

@@ -4,14 +4,15 @@
 
 mod support;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use inkwire::{TokenSecret, Tokens};
+use inkwire::{Options, Rate, RetentionRule, TokenSecret, Tokens};
 use inkwire_protocol::access::{Action, Grant};
 use inkwire_protocol::{PeerId, User, Username};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Client, Events, Node};
+use support::{Client, Events, Node, eventually, options};
 
 const BOARD: &str = "/channels/board%3Aa%2Fb";
 
@@ -211,7 +212,7 @@ async fn what_is_wrong_is_told() {
 
 #[tokio::test]
 async fn anonymous_publishers_are_limited() {
-    let options = inkwire::Options { publishes: inkwire::Rate::new(1, 3), ..support::options() };
+    let options = Options { publishes: Rate::new(1, 3), ..options() };
     let node = Node::with_options(options).await;
     let ann = node.client("ann").await;
     for n in 0..3 {
@@ -220,4 +221,43 @@ async fn anonymous_publishers_are_limited() {
     let reply = ann.send(Method::POST, BOARD, Some(&json!({ "a": "b" }))).await;
     assert_eq!(reply.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(reply.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn channels_keep_what_the_operator_says() {
+    let node = Node::with_options(Options {
+        retention: vec![
+            RetentionRule { maximum: NonZeroUsize::new(1), ..RetentionRule::new("board:few*") },
+            RetentionRule { age: Some(Duration::from_millis(1)), ..RetentionRule::new("board:brief*") },
+        ],
+        ..options()
+    })
+    .await;
+    let ann = node.client("ann").await;
+    for _ in 0..101 {
+        published(&ann, "/channels/board%3Afew", "x").await;
+    }
+    let kept = async |path: &str| {
+        let page = read(&ann, path).await;
+        (page["messages"].as_array().unwrap().len(), page["head"].clone())
+    };
+    assert_eq!(kept("/channels/board%3Afew?limit=1000").await.0, 101);
+    let last = published(&ann, "/channels/board%3Afew", "x").await;
+    assert_eq!(kept("/channels/board%3Afew?limit=1000").await, (1, json!(last)));
+    published(&ann, "/channels/board%3Afew?maxlen=200", "x").await;
+    for _ in 0..150 {
+        published(&ann, "/channels/board%3Afew?maxlen=200", "x").await;
+    }
+    assert_eq!(kept("/channels/board%3Afew?limit=1000").await.0, 152, "the publisher's own maximum wins");
+
+    let first = published(&ann, "/channels/board%3Abrief", "x").await;
+    let second = published(&ann, "/channels/board%3Abrief", "y").await;
+    eventually("everything is too old", async || kept("/channels/board%3Abrief").await == (0, json!(second)))
+        .await;
+    let gap = |page: Value| page["gap"].clone();
+    assert_eq!(gap(read(&ann, &format!("/channels/board%3Abrief?after={second}")).await), json!(false));
+    assert_eq!(gap(read(&ann, &format!("/channels/board%3Abrief?after={first}")).await), json!(true));
+    let mut stream = Events::of(follow(&ann, "/channels/board%3Abrief", Some(&first)).await);
+    let gap = stream.next().await.unwrap();
+    assert_eq!((gap.name.as_str(), gap.data), ("gap", json!({ "after": first, "oldest": "0-0" })));
 }
