@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::retain::{Rules, rules};
+
 /// A real-time server: people draw together, applications publish and subscribe.
 #[derive(Debug, Parser)]
 #[command(name = "inkwire", version, propagate_version = true, arg_required_else_help = true)]
@@ -27,14 +29,23 @@ pub(crate) enum Verb {
 /// PORT, and the secret that signs tokens from TOKEN_SECRET (at least 32 bytes; without one, the node makes its own
 /// and keeps it in its data directory).
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Rules for --retain (repeat it; in INKWIRE_RETAIN, separate them by spaces or semicolons):
+  log:*=1000          the newest 1000 messages; a publish with a maxlen of its own gets that
+  log:*=1000,7d       of those, the ones of the last 7 days (s, m, h, d, w)
+  log:*=,12h          the last 12 hours of the usual number; keyed channels have no age
+  state:*=,,3d        deletions of keys for 3 days
+
+Examples:
   inkwire serve                                    the board on http://localhost:8081
   inkwire serve --bind 0.0.0.0 --port 80           for everybody who can reach this machine
   inkwire serve --ephemeral                        keep nothing on disk
   inkwire serve --tls-cert fullchain.pem --tls-key privkey.pem --bind 0.0.0.0 --port 443
   inkwire serve --stun stun:stun.example.org:3478 \\
                 --turn turn:turn.example.org:3478 --turn-secret \"$SECRET\"
-  TOKEN_SECRET=$(openssl rand -hex 32) inkwire serve --no-anonymous")]
+  TOKEN_SECRET=$(openssl rand -hex 32) inkwire serve --no-anonymous
+  inkwire serve --retain 'log:audit=100000' --retain 'log:*=1000,7d'"
+)]
 pub(crate) struct ServeArguments {
     /// The address to listen on
     #[arg(long, env = "INKWIRE_BIND", default_value = "127.0.0.1")]
@@ -83,6 +94,11 @@ pub(crate) struct ServeArguments {
     /// How many rooms a peer may join in a second, and at once
     #[arg(long, env = "INKWIRE_JOIN_LIMIT", default_value = "10:20", value_name = "RATE:BURST", value_parser = rate)]
     pub(crate) join_limit: (u32, u32),
+
+    /// What channels keep, by the first rule whose pattern matches; see below [default: 10000 messages of any age; 100000
+    /// keys, and deletions for 24h]
+    #[arg(long, env = "INKWIRE_RETAIN", value_name = "PATTERN=COUNT,AGE", value_parser = rules)]
+    pub(crate) retain: Vec<Rules>,
 
     /// A STUN server for the peers, as stun:HOST:PORT; repeat or separate by commas
     #[arg(long, env = "INKWIRE_STUN", value_name = "URL", value_delimiter = ',', value_parser = stun)]

@@ -1,13 +1,14 @@
 //! The binary `inkwire`: the only place with environment, files and standard output.
 //!
 //! [`arguments`] is what was typed, [`serve`] what follows from it; [`data`] is the node's directory, [`certificate`] the
-//! files that TLS needs, [`board`] the page that is built into the binary.
+//! files that TLS needs, [`retain`] the rules for what channels keep, [`board`] the page that is built into the binary.
 
 mod arguments;
 mod board;
 mod certificate;
 mod data;
 mod logging;
+mod retain;
 mod serve;
 mod signals;
 

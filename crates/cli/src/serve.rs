@@ -112,6 +112,7 @@ fn options(arguments: ServeArguments) -> Result<Options> {
         drain: arguments.drain,
         relays: Rate::new(relays.0, relays.1),
         joins: Rate::new(joins.0, joins.1),
+        retention: arguments.retain.into_iter().flat_map(|rules| rules.0).collect(),
         ice: Ice {
             stun: given(arguments.stun),
             turn: given(arguments.turn),

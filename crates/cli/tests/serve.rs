@@ -190,6 +190,26 @@ fn errors_say_what_to_do() {
     assert!(said.contains("cannot listen") && said.contains("--port"), "{said}");
     let said = failure(command(&folder.0).args(["--grace", "soon"]));
     assert!(said.contains("number of seconds"), "{said}");
+    let said = failure(command(&folder.0).args(["--retain", "log:*=7d"]));
+    assert!(said.contains("number of messages") && said.contains("--retain"), "{said}");
+}
+
+#[test]
+fn channels_keep_what_the_operator_says() {
+    let folder = Folder::new();
+    let rules = ["--retain", "board:b=5", "--retain", "board:*=1,7d"];
+    let kept = |node: &Running| {
+        let token = node.token();
+        for n in 0..102 {
+            node.publish(&token, &format!("{n}."));
+        }
+        node.request(&format!("GET /channels/board:a?limit=1000&token={token}"), "").matches("offset").count()
+    };
+    let node = Running::start(command(&folder.0).args(["--port", "0", "--ephemeral"]).args(rules));
+    assert_eq!(kept(&node), 1, "the 102nd was one too many over the hundred that may stay");
+    let in_environment = ("INKWIRE_RETAIN", "board:b=5; board:a=2 *=9");
+    let node = Running::start(command(&folder.0).args(["--port", "0", "--ephemeral"]).envs([in_environment]));
+    assert_eq!(kept(&node), 102);
 }
 
 #[test]
