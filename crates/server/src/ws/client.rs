@@ -307,9 +307,13 @@ impl<C: Connection> Client<C> {
         }
     }
 
-    /// Pulls what the channels have.
+    /// Pulls what the channels have. Nearly always it can be written at once, and there is nothing else to look at.
     async fn deliver(&mut self) {
         self.more = self.session.deliver(&mut self.outlet).await == Level::NotReached;
+        if !self.more && self.outlet.0.waiting() > 0 {
+            self.outlet.0.write_at_once().await;
+            self.has_written = true;
+        }
     }
 
     async fn go_on_delivering(&mut self) {

@@ -130,6 +130,15 @@ impl<C: Connection> Socket<C> {
         .await
     }
 
+    /// Writes of what waits as much as the connection takes at once. Whatever stops it is told by the next flush.
+    pub(crate) async fn write_at_once(&mut self) {
+        poll_fn(|context| {
+            let _ = self.poll_flush(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Writes all that waits. Safe to cancel.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|context| self.poll_flush(context)).await
@@ -137,14 +146,7 @@ impl<C: Connection> Socket<C> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
-            let mut slices = [IoSlice::new(&[]); GATHER];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.outgoing) {
-                *slice = IoSlice::new(frame);
-                count += 1;
-            }
-            let slices = slices.get(..count).unwrap_or_default();
-            let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices))?;
+            let written = ready!(self.poll_write(context))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -155,6 +157,21 @@ impl<C: Connection> Socket<C> {
             self.outgoing = VecDeque::new();
         }
         Pin::new(&mut self.connection).poll_flush(context)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let connection = Pin::new(&mut self.connection);
+        // Nearly always it is one frame, and gathering one costs more than writing it.
+        if let (Some(frame), 1) = (self.outgoing.front(), self.outgoing.len()) {
+            return connection.poll_write(context, frame);
+        }
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.outgoing) {
+            *slice = IoSlice::new(frame);
+            count += 1;
+        }
+        connection.poll_write_vectored(context, slices.get(..count).unwrap_or_default())
     }
 
     fn forget_written(&mut self, mut written: usize) {
