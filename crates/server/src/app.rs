@@ -8,6 +8,7 @@ use inkwire_core::Hub;
 use metrics::Counter;
 
 use crate::canary::Canary;
+use crate::channels::Channels;
 use crate::drain::Drain;
 use crate::hooks::Hooks;
 use crate::limits::PeerLimit;
@@ -21,6 +22,7 @@ pub(crate) struct App {
     pub(crate) options: Options,
     pub(crate) tokens: Tokens,
     pub(crate) hub: Hub,
+    pub(crate) channels: Channels,
     pub(crate) signalling: Arc<Signalling>,
     pub(crate) joins: PeerLimit,
     pub(crate) relays: PeerLimit,

@@ -7,17 +7,21 @@
 //!
 //! let secret = TokenSecret::new("at least thirty-two bytes of secret").expect("long enough");
 //! let server = Server::new(Arc::new(inkwire_embedded::Memory::default()), Options::new(secret));
+//! // Here: server.hooks(…), the application's own rules; server.channels(), to publish from the program.
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
 //! server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
 //! # }
 //! ```
 //!
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
-//! `listener`, connections; [`tls`], the certificate they are shown; `direct`, event streams without HTTP machinery; `http`, the doors (one file per route); `peers`, rooms and signalling as logs; `tokens`,
-//! `retention`, `limits`, `canary`, `ice`, what the doors need.
+//! [`hooks`], the application's rules; [`channels`], the door for the program around it; `listener`, connections; [`tls`], the
+//! certificate they are shown; `direct`, streams without HTTP machinery; `session`, one client, blind to its transport; `http`
+//! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `tokens`, `retention`, `limits`,
+//! `pulse`, `canary`, `ice`, what the doors need.
 
 mod app;
 mod canary;
+pub mod channels;
 mod claiming;
 mod direct;
 mod drain;
@@ -40,7 +44,12 @@ pub mod tls;
 pub mod tokens;
 mod ws;
 
+pub use channels::Channels;
 pub use hooks::{Client, Hooks};
+pub use inkwire_core::{
+    Broker, ChannelName, Draft, Fields, Key, Keyed, Message, Offset, Producer, ProducerId, Published,
+    Retention, Start, State, Version,
+};
 pub use inkwire_protocol::access::{Action, Grant};
 pub use inkwire_protocol::{Code, PeerId, Refused, User, Username};
 pub use options::{Anonymous, Ice, Options, Origins, Rate, RetentionRule};

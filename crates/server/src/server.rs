@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::app::App;
 use crate::canary::Canary;
+use crate::channels::Channels;
 use crate::drain::{Drain, DrainTrigger};
 use crate::hooks::{ByGrants, Hooks};
 use crate::limits::PeerLimit;
@@ -55,6 +56,7 @@ impl Server {
             page: Page::missing(),
             hooks: Arc::new(ByGrants),
             node,
+            channels: Channels::new(hub.clone(), options.retention.clone()),
             clients: AtomicU64::new(0),
             deliveries: metrics::deliveries(),
             options,
@@ -71,6 +73,11 @@ impl Server {
             app.page = page;
         }
         self
+    }
+
+    /// The channels, for the program around the server and for its hooks.
+    pub fn channels(&self) -> Channels {
+        self.app.channels.for_program()
     }
 
     /// Asks these rules instead of the protocol's own.

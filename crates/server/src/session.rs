@@ -19,11 +19,12 @@ use metrics::counter;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::channels::broadcast_channel;
 use crate::claiming::Claiming;
 use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict};
 use crate::limits::ConnectionLimit;
 use crate::peers::stream::PeerStream;
-use crate::retention::{Sort, retention};
+use crate::retention::Sort;
 use crate::tokens::Identity;
 
 /// How many channels a client may follow at once. Each costs a few hundred bytes, and a look whenever any of them stirs.
@@ -142,6 +143,16 @@ impl Session {
         Ok(Subscribed { offset: started.cursor, gap: started.gap })
     }
 
+    /// Hears what the program says to everybody, where it may say anything.
+    pub(crate) async fn hear_broadcasts(&mut self) -> Result<(), Refused> {
+        if self.app.channels.has_broadcasts() {
+            let name = broadcast_channel();
+            let (subscription, _) = self.app.hub.subscribe(&name, Start::New, Arc::clone(&self.wake)).await?;
+            self.following.push(Following { name, subscription });
+        }
+        Ok(())
+    }
+
     /// Follows a channel no more; nothing happens to one that is not followed.
     pub(crate) fn unsubscribe(&mut self, name: &ChannelName) {
         self.following.retain(|following| following.name != *name);
@@ -220,7 +231,7 @@ impl Session {
         let (channel, maxlen) = (publish.channel.clone(), publish.maxlen);
         let draft = publish.into_draft()?;
         let sort = if draft.keyed.is_some() { Sort::Keyed } else { Sort::Plain };
-        let draft = draft.retained(retention(&self.app.options.retention, &channel, sort, maxlen));
+        let draft = draft.retained(self.app.channels.retention(&channel, sort, maxlen));
         self.app.hooks.publish(&self.client, PublishRequest { channel, draft }).await
     }
 

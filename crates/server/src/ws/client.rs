@@ -248,7 +248,7 @@ impl<C: Connection> Client<C> {
         let resumed = position.is_some().then(|| self.peer.as_ref().is_some_and(|peer| peer.resumed()));
         let user = self.session.client().user().clone();
         self.say(&reply::connected(&Welcome { user, node: self.app.node.clone(), resumed }));
-        if let Err(refused) = outcome {
+        for refused in [outcome.err(), self.session.hear_broadcasts().await.err()].into_iter().flatten() {
             self.say(&reply::error(&refused));
         }
     }
