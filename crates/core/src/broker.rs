@@ -2,7 +2,10 @@
 //! that every broker passes (`suite`, behind the feature of that name).
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +47,37 @@ impl Published {
         match self {
             Self::Appended(offset) | Self::Duplicate(offset) | Self::Superseded(offset) => offset,
         }
+    }
+}
+
+/// What becomes of a draft that was taken in: answers when the message is as durable as the channel's retention asks.
+#[must_use = "a publish is not done before its receipt says so"]
+pub struct Receipt(Pin<Box<dyn Future<Output = Result<Published>> + Send>>);
+
+impl Receipt {
+    /// A receipt that answers when this does.
+    pub fn new(published: impl Future<Output = Result<Published>> + Send + 'static) -> Self {
+        Self(Box::pin(published))
+    }
+}
+
+impl From<Published> for Receipt {
+    fn from(published: Published) -> Self {
+        Self::new(std::future::ready(Ok(published)))
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Published>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Published>> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt(…)")
     }
 }
 
@@ -114,9 +148,18 @@ pub struct Claimed {
 /// A store of logs, and announcer of what is new in them.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Appends and announces; answers when the message is as durable as the channel's retention asks. Whatever becomes
-    /// of the draft, it renews the lifetime of a channel that expires: saying again what stands is how a log is kept.
-    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published>;
+    /// Takes a draft in, to be appended and announced. Drafts of one channel are carried out in the order in which they were
+    /// taken in: whoever submits the next one when this has answered need not wait for the receipts in between. What was
+    /// taken in is carried out, whether anybody waits for its receipt or not.
+    ///
+    /// Whatever becomes of the draft, it renews the lifetime of a channel that expires: saying again what stands is how
+    /// a log is kept.
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt>;
+
+    /// Appends and announces; answers when the message is as durable as the channel's retention asks.
+    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
+        self.submit(channel, draft).await?.await
+    }
 
     /// At most `limit` messages after a cursor, the head, and whether the log still reaches back to the cursor.
     ///

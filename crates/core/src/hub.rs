@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::broker::{Broker, Claim, Claimed, Continuity, Page, Published, Result};
+use crate::broker::{Broker, Claim, Claimed, Continuity, Page, Published, Receipt, Result};
 use crate::feed::Feed;
 use crate::message::Draft;
 use crate::name::{ChannelName, GroupName};
@@ -61,6 +61,14 @@ impl Hub {
     /// The broker's.
     pub async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
         self.0.broker.publish(channel, draft).await
+    }
+
+    /// Takes a draft in, in order; see [`Broker::submit`].
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
+        self.0.broker.submit(channel, draft).await
     }
 
     /// Reads; see [`Broker::read`].

@@ -28,7 +28,9 @@ pub mod subscription;
 #[cfg(feature = "suite")]
 pub mod suite;
 
-pub use broker::{Broker, Claim, Claimed, Continuity, Error, Page, Published, Result, Tail, TailSender};
+pub use broker::{
+    Broker, Claim, Claimed, Continuity, Error, Page, Published, Receipt, Result, Tail, TailSender,
+};
 pub use delivery::{Delivery, Form};
 pub use hub::{Hub, HubOptions};
 pub use message::{Draft, Fields, Keyed, Lifetime, Message, Producer, Retention, State};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use inkwire_core::{
-    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Lifetime, Offset, Page, Published, Result,
+    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Lifetime, Offset, Page, Receipt, Result,
     Tail,
 };
 use rusqlite::params;
@@ -122,16 +122,17 @@ impl Embedded {
         Ok(Self { writer, readers: Readers::new(lock), memory, tails, reserve, wall })
     }
 
-    async fn publish_durable(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
+    async fn submit_durable(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
         if self.memory.holds(channel) {
             return Err(Error::Kind("short-lived"));
         }
         let weight = draft.fields.weight();
         let channel = channel.clone();
-        self.writer.ask(weight, |answer| Request::Publish { channel, draft, answer }).await
+        let answer = self.writer.submit(weight, |answer| Request::Publish { channel, draft, answer }).await?;
+        Ok(Receipt::new(answer))
     }
 
-    async fn publish_in_memory(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
+    async fn submit_in_memory(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
         // A file that cannot be read must not keep rooms from working.
         if !self.memory.holds(channel) && self.readers.knows(channel).await.unwrap_or(false) {
             return Err(Error::Kind("durable"));
@@ -140,16 +141,16 @@ impl Embedded {
             // Nor must one that cannot be written.
             let _ = self.writer.ask(0, |answer| Request::Reserve { until_ms, answer }).await;
         }
-        self.memory.publish(channel, draft).await
+        self.memory.submit(channel, draft).await
     }
 }
 
 #[async_trait]
 impl Broker for Embedded {
-    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
         match draft.retention.lifetime {
-            Lifetime::Kept => self.publish_durable(channel, draft).await,
-            Lifetime::Expires(_) => self.publish_in_memory(channel, draft).await,
+            Lifetime::Kept => self.submit_durable(channel, draft).await,
+            Lifetime::Expires(_) => self.submit_in_memory(channel, draft).await,
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use inkwire_core::{
     Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Lifetime, Message, Offset, Page, Published,
-    Result, Tail,
+    Receipt, Result, Tail,
 };
 use tokio::time::Instant;
 
@@ -155,7 +155,7 @@ impl Memory {
 
 #[async_trait]
 impl Broker for Memory {
-    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
         let now = self.now();
         let mut channels = self.channels();
         channels.forget_due(now.instant);
@@ -174,7 +174,7 @@ impl Broker for Memory {
             // Under the lock, so that announcements keep the order of the offsets.
             self.tails.announce(channel, &message);
         }
-        Ok(published)
+        Ok(published.into())
     }
 
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use inkwire_core::{
-    Broker, ChannelName, Claim, Claimed, Draft, GroupName, Offset, Page, Published, Result, Tail,
+    Broker, ChannelName, Claim, Claimed, Draft, GroupName, Offset, Page, Receipt, Result, Tail,
 };
 use inkwire_embedded::Embedded;
 use support::Scratch;
@@ -26,8 +26,8 @@ impl Temporary {
 
 #[async_trait]
 impl Broker for Temporary {
-    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
-        self.embedded.publish(channel, draft).await
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
+        self.embedded.submit(channel, draft).await
     }
 
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {

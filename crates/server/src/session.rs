@@ -3,10 +3,10 @@
 //!
 //! Invariant: whatever a client does to a channel passes the hooks, here and nowhere else.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::future::BoxFuture;
 use inkwire_core::{
     AtHand, ChannelName, Continuity, Delivery, Event, Message, Offset, Page, Published, Start, Subscription,
     Wake,
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// Asks whether a message may be published, and how.
-    pub(crate) async fn admit(&self, publish: Publish) -> Result<PublishRequest, Refused> {
+    async fn admit(&self, publish: Publish) -> Result<PublishRequest, Refused> {
         if let Some(limit) = &self.limit {
             limit.admit()?;
         }
@@ -235,17 +235,15 @@ impl Session {
         self.app.hooks.publish(&self.client, PublishRequest { channel, draft }).await
     }
 
-    /// Publishes what was admitted. Two of these on one channel are carried out in the order in which they are first
-    /// polled.
-    pub(crate) fn publish(
+    /// Publishes what a client asks, and is allowed, to publish: takes it in, in the order of asking; what it answers with
+    /// answers when the message is durable.
+    pub(crate) async fn publish(
         &self,
-        request: PublishRequest,
-    ) -> BoxFuture<'static, Result<PublishReply, Refused>> {
-        let hub = self.app.hub.clone();
-        Box::pin(async move {
-            let PublishRequest { channel, draft } = request;
-            Ok(published(hub.publish(&channel, draft).await?))
-        })
+        publish: Publish,
+    ) -> Result<impl Future<Output = Result<PublishReply, Refused>> + Send + use<>, Refused> {
+        let PublishRequest { channel, draft } = self.admit(publish).await?;
+        let receipt = self.app.hub.submit(&channel, draft).await?;
+        Ok(async move { Ok(published(receipt.await?)) })
     }
 
     /// Asks whether the client may be told of a channel, and how.

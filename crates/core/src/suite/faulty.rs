@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 
-use crate::broker::{Broker, Claim, Claimed, Error, Page, Published, Result, Tail, TailSender};
+use crate::broker::{Broker, Claim, Claimed, Error, Page, Receipt, Result, Tail, TailSender};
 use crate::{ChannelName, Draft, GroupName, Offset};
 
 /// How long a tail that skipped may stay silent before it must end.
@@ -48,8 +48,8 @@ impl Faulty {
 
 #[async_trait]
 impl Broker for Faulty {
-    async fn publish(&self, channel: &ChannelName, draft: Draft) -> Result<Published> {
-        self.inner.publish(channel, draft).await
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
+        self.inner.submit(channel, draft).await
     }
 
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{UnderTest, body, channel, publish, read, texts};
 use crate::{
-    Continuity, Draft, Error, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published, Retention,
-    State, Version,
+    Continuity, Draft, Error, Fields, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published,
+    Retention, State, Version,
 };
 
 /// Messages come back in the order published, each naming the one before it.
@@ -267,4 +267,26 @@ pub async fn pages_are_of_one_piece(broker: UnderTest) {
         tokio::task::yield_now().await;
     }
     publisher.await.expect("the publisher comes to an end");
+}
+
+/// Drafts that were taken in one after the other stand in that order, whoever waits for which receipt when, and however
+/// large they are.
+pub async fn submitted_in_order(broker: UnderTest) {
+    let channel = channel("submitted");
+    let mut receipts = Vec::new();
+    for n in 0..1_000_usize {
+        // Large and small ones side by side: whatever makes room for them must keep their order.
+        let size = if n.is_multiple_of(7) { 60_000 } else { 10 };
+        let fields = Fields::of([("text", &n.to_string()), ("rest", &"x".repeat(size))]);
+        receipts.push(broker.submit(&channel, Draft::plain(fields)).await.expect("the broker takes it in"));
+    }
+    // The last one first: no receipt waits for another to be asked for.
+    let mut offsets = Vec::new();
+    for receipt in receipts.into_iter().rev() {
+        offsets.push(receipt.await.expect("it is published").offset());
+    }
+    assert!(offsets.is_sorted_by(|later, earlier| later > earlier));
+    let page = read(&broker, &channel, Offset::ZERO, 1_000).await;
+    let expected: Vec<_> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&page.messages), expected);
 }

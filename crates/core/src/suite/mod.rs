@@ -36,7 +36,7 @@ pub type UnderTest = Arc<dyn Broker>;
 macro_rules! broker_suite {
     (start_paused = $paused:literal, $make:expr) => {
         $crate::broker_suite!(@cases $paused, $make,
-            logs: [order_and_chain, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
+            logs: [order_and_chain, submitted_in_order, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
                    the_old_leave, what_has_left_stays_out,
                    one_kind_for_ever, expiry, producers, concurrent_publishers, pages_are_of_one_piece],
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,

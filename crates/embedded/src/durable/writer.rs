@@ -88,20 +88,36 @@ impl Writer {
     ///
     /// # Errors
     /// The writer's answer, or that it has ended.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn ask<T: Send>(
         &self,
         weight: usize,
         request: impl FnOnce(Answer<T>) -> Request,
     ) -> Result<T> {
-        let ended = || Error::Unavailable("the store's writer has ended".into());
+        self.submit(weight, request).await?.await
+    }
+
+    /// Asks for something, when there is room; the answer is to be waited for. What is submitted when this has answered is
+    /// carried out later.
+    ///
+    /// # Errors
+    /// That the writer has ended.
+    pub(crate) async fn submit<T: Send, R: FnOnce(Answer<T>) -> Request>(
+        &self,
+        weight: usize,
+        request: R,
+    ) -> Result<impl Future<Output = Result<T>> + Send + use<T, R>> {
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         let kib = u32::try_from((weight / 1024 + 1).min(QUEUE_KIB)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| ended())?;
         let (answer, answered) = oneshot::channel();
         let job = Job { request: request(answer), weight, _room: room };
         jobs.send(job).await.map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
+        Ok(async move { answered.await.map_err(|_| ended())? })
     }
+}
+
+fn ended() -> Error {
+    Error::Unavailable("the store's writer has ended".into())
 }
 
 impl Drop for Writer {

@@ -52,8 +52,8 @@ pub(crate) async fn publish(
     let fields = serde_json::from_str(&body)
         .map_err(|error| Failure::invalid(format!("expected the fields, an object of texts: {error}")))?;
     let was_idempotent = terms.producer.is_some();
-    let request = session.admit(terms.publish(channel, fields)).await?;
-    Ok(answer(session.publish(request).await?, was_idempotent))
+    let receipt = session.publish(terms.publish(channel, fields)).await?;
+    Ok(answer(receipt.await?, was_idempotent))
 }
 
 /// A repeated request is given the first answer again; what a version decided is said.

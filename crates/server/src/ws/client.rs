@@ -5,7 +5,7 @@
 //! out when all publishes before it are. A claim that waits holds up nothing. While the replies a client does not read
 //! fill [`MOST_REPLIES`], it is not listened to.
 
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,9 +49,6 @@ const MOST_CLAIMS: usize = 64;
 /// How long what was written to a peer may stay unanswered: as for event streams, below what a person would take for a
 /// ghost. Subscribers may read as slowly as they like.
 const PEER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long publishes that were taken may go on when the client has gone.
-const LAST_PUBLISHES: Duration = Duration::from_secs(5);
 
 /// A WebSocket that was agreed upon.
 pub(crate) struct Opened {
@@ -378,11 +375,8 @@ impl<C: Connection> Client<C> {
             Err(malformed) => self.answer(id.as_ref(), &Err(malformed.into())),
             Ok(Command::Ping) => self.answer(id.as_ref(), &Ok(Reply::Done {})),
             Ok(Command::Publish(publish)) => {
-                let publishing = match self.session.admit(*publish).await {
-                    Ok(request) => self.session.publish(request),
-                    Err(refused) => Box::pin(ready(Err(refused))),
-                };
-                self.busy().publish(id, text.len(), publishing);
+                let receipt = self.session.publish(*publish).await;
+                self.busy().publish(id, text.len(), receipt);
             }
             Ok(command) if self.busy.as_ref().is_some_and(|busy| busy.is_publishing()) => {
                 self.busy().next = Some((id, command));
@@ -481,12 +475,8 @@ impl<C: Connection> Client<C> {
         self.busy.get_or_insert_default()
     }
 
-    /// Finishes what was begun, and says goodbye.
-    async fn end(mut self, end: End) {
-        if let Some(busy) = &mut self.busy {
-            // They were taken, so they are carried out, whether anybody hears of it or not.
-            let _ = timeout(LAST_PUBLISHES, async { while busy.publishes.next().await.is_some() {} }).await;
-        }
+    /// Says goodbye. What was taken in is carried out, whether anybody hears of it or not.
+    async fn end(self, end: End) {
         let Outlet(socket) = self.outlet;
         match end {
             End::Ours(code, reason) => socket.close(code, reason).await,
@@ -527,15 +517,21 @@ impl Busy {
         }
     }
 
+    /// Waits for a publish; one that was refused is answered in its turn too.
     fn publish(
         &mut self,
         id: Option<CommandId>,
         bytes: usize,
-        publishing: BoxFuture<'static, Result<PublishReply, Refused>>,
+        receipt: Result<impl Future<Output = Result<PublishReply, Refused>> + Send + 'static, Refused>,
     ) {
         self.published_bytes += bytes;
-        self.publishes
-            .push_back(Box::pin(async move { Publication { id, bytes, outcome: publishing.await } }));
+        self.publishes.push_back(Box::pin(async move {
+            let outcome = match receipt {
+                Ok(receipt) => receipt.await,
+                Err(refused) => Err(refused),
+            };
+            Publication { id, bytes, outcome }
+        }));
     }
 
     fn is_publishing(&self) -> bool {
