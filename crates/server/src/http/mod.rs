@@ -30,6 +30,8 @@ use crate::app::App;
 use failure::Failure;
 pub(crate) use sse::is_asked_for;
 pub(crate) use ws::Handover;
+#[cfg(test)]
+pub(crate) use ws::accept_key;
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -93,11 +93,15 @@ fn check(parts: &Parts) -> Result<HeaderValue, &'static str> {
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16) {
-        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-        HeaderValue::from_str(&BASE64_STANDARD.encode(digest)).map_err(|_| "Sec-WebSocket-Key is malformed")
+        HeaderValue::from_str(&accept_key(key)).map_err(|_| "Sec-WebSocket-Key is malformed")
     } else {
         Err("Sec-WebSocket-Key must be 16 bytes in base64")
     }
+}
+
+/// The proof that a key was understood (4.2.2).
+pub(crate) fn accept_key(key: &[u8]) -> String {
+    BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 /// Whether a header that is a list holds a word, in whatever case.

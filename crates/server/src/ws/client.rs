@@ -1,7 +1,7 @@
-//! The life of one WebSocket: commands in; replies, events and messages out. One task, one loop.
+//! The life of one WebSocket: what comes in is obeyed, what there is to tell is pulled and written. One task, one loop.
 //!
 //! Invariants. Messages are pulled when the socket has written what it had: a socket that does not drain is given nothing
-//! more, and costs no memory. Publishes are carried out side by side and answered in order; everything else is carried
+//! more, and costs no memory. Publishes are waited for side by side and answered in order; everything else is carried
 //! out when all publishes before it are. A claim that waits holds up nothing. While the replies a client does not read
 //! fill [`MOST_REPLIES`], it is not listened to.
 
@@ -9,55 +9,32 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, FuturesUnordered};
-use inkwire_core::{ChannelName, Claimed, Form, Message};
-use inkwire_protocol::channel::{PublishReply, WireClaimed, WireMessage, WirePage};
-use inkwire_protocol::command::{Auth, Claim, CommandId};
-use inkwire_protocol::event::single_line;
+use inkwire_core::{ChannelName, Form, Message};
+use inkwire_protocol::channel::WireMessage;
+use inkwire_protocol::command::CommandId;
 use inkwire_protocol::reply::{self, Reply, Welcome};
-use inkwire_protocol::{Asked, Code, Command, Event, Refused, Room, RoomId};
-use tokio::time::timeout;
+use inkwire_protocol::{Event, Refused};
 use tracing::debug;
 
+use super::busy::{Busy, Done};
 use super::frame::{self, CloseCode, Opcode};
+use super::introduction::{LARGEST_UNKNOWN, Opened, begin};
 use super::socket::{Connection, Ended, Incoming, Listens, Socket, Transfer};
 use crate::app::App;
-use crate::claiming::Claiming;
 use crate::metrics::Counted;
 use crate::peers::stream::{PeerStream, Told as PeerTold};
 use crate::pulse::{Beat, Pulse};
-use crate::session::{Door, Level, RELAY_LIMIT, Session, Told};
+use crate::session::{Door, Level, Session, Told};
 
 /// The largest message that is taken, in bytes.
-const LARGEST_MESSAGE: usize = 1 << 20;
-/// The largest one before the client has shown who it is: a token and a little.
-const LARGEST_UNKNOWN: usize = 16 << 10;
-/// By when a client must have shown its token.
-const INTRODUCTION: Duration = Duration::from_secs(10);
+pub(super) const LARGEST_MESSAGE: usize = 1 << 20;
 /// How many bytes may wait before no more messages are pulled.
 const WRITE: usize = 64 << 10;
 /// How many bytes may wait before no more commands are read.
 const MOST_REPLIES: usize = 1 << 20;
-/// How many publishes may be under way: enough for a store that answers a thousand times a second to be busy.
-const MOST_PUBLISHES: usize = 1_024;
-/// How many bytes of publishes may be under way; one more is begun below it.
-const MOST_PUBLISHED_BYTES: usize = 2 << 20;
-/// How many claims may wait at once.
-const MOST_CLAIMS: usize = 64;
 /// How long what was written to a peer may stay unanswered: as for event streams, below what a person would take for a
 /// ghost. Subscribers may read as slowly as they like.
 const PEER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A WebSocket that was agreed upon.
-pub(crate) struct Opened {
-    pub(crate) app: Arc<App>,
-    /// The client, where a token came with the request.
-    pub(crate) session: Option<Session>,
-    /// Where the client stood as a peer.
-    pub(crate) position: Option<String>,
-}
 
 /// Serves a WebSocket to its end.
 pub(crate) fn serve<C: Connection>(
@@ -79,7 +56,7 @@ pub(crate) fn serve<C: Connection>(
 
 /// Why a connection ends.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// The node ends it.
     Ours(CloseCode, &'static str),
     /// The client closed, and only what waits is still to be written.
@@ -101,103 +78,20 @@ impl From<Ended> for End {
     }
 }
 
-/// Finds out who the client is.
-async fn begin<C: Connection>(mut socket: Socket<C>, opened: Opened) -> Option<Box<Client<C>>> {
-    let Opened { app, session, position } = opened;
-    let (session, position, id) = match session {
-        Some(session) => (session, position, None),
-        None => match timeout(INTRODUCTION, introduce(&mut socket, &app)).await {
-            Ok(Ok(Introduced { session, position: later, id })) => (session, later.or(position), id),
-            Ok(Err(End::Ours(code, reason))) => {
-                socket.close(code, reason).await;
-                return None;
-            }
-            Ok(Err(End::Theirs)) => {
-                socket.hang_up().await;
-                return None;
-            }
-            Ok(Err(End::Lost)) => return None,
-            Err(_) => {
-                socket.close(CloseCode::Unauthorized, "no token came").await;
-                return None;
-            }
-        },
-    };
-    socket.set_limit(LARGEST_MESSAGE);
-    let mut client = Box::new(Client::new(app, socket, session));
-    client.welcome(position, id).await;
-    Some(client)
-}
-
-/// What a client has shown.
-struct Introduced {
-    session: Session,
-    position: Option<String>,
-    id: Option<CommandId>,
-}
-
-/// Waits for a token that is valid; everything else is refused.
-async fn introduce<C: Connection>(socket: &mut Socket<C>, app: &Arc<App>) -> Result<Introduced, End> {
-    loop {
-        if socket.flush().await.is_err() {
-            return Err(End::Lost);
-        }
-        let Incoming::Text(text) = socket.receive().await? else { continue };
-        let Asked { id, command } = Asked::decode(&text);
-        let refused = match command {
-            Ok(Command::Auth(Auth { token, last_event_id })) => match app.tokens.verify(&token) {
-                Ok(identity) => match Session::connect(Arc::clone(app), identity).await {
-                    Ok(session) => return Ok(Introduced { session, position: last_event_id, id }),
-                    Err(refused) => refused,
-                },
-                Err(invalid) => Refused::new(Code::Forbidden, invalid.to_string()),
-            },
-            Ok(_) => {
-                let advice = "no token: send {\"op\":\"auth\",\"token\":…} first; POST /access gives one";
-                Refused::new(Code::Unauthorized, advice)
-            }
-            Err(malformed) => malformed.into(),
-        };
-        if let Some(text) = answer(id.as_ref(), &Err(refused)) {
-            socket.queue(frame::text(&text));
-        }
-    }
-}
-
 /// A client and its socket.
-struct Client<C> {
-    app: Arc<App>,
+pub(super) struct Client<C> {
+    pub(super) app: Arc<App>,
     outlet: Outlet<C>,
-    session: Session,
-    pulse: Pulse,
+    pub(super) session: Session,
+    pub(super) pulse: Pulse,
     /// The peer's stream, where this client is it.
-    peer: Option<Box<PeerStream>>,
+    pub(super) peer: Option<Box<PeerStream>>,
     /// What was told last time did not fit.
     more: bool,
     /// What the client does that takes time; most only listen.
-    busy: Option<Box<Busy>>,
+    pub(super) busy: Option<Box<Busy>>,
     /// Something was written since the last heartbeat.
     has_written: bool,
-}
-
-/// What a client has under way.
-#[derive(Default)]
-struct Busy {
-    publishes: FuturesOrdered<BoxFuture<'static, Publication>>,
-    published_bytes: usize,
-    claims: FuturesUnordered<BoxFuture<'static, Taken>>,
-    /// A command that is carried out when the publishes before it are.
-    next: Option<(Option<CommandId>, Command)>,
-}
-
-/// A claim that is over: what it is answered under, and what became of it.
-type Taken = (Option<CommandId>, Result<Vec<Claimed>, Refused>);
-
-/// A publish that is over: what it is answered under, how large it was, and what became of it.
-struct Publication {
-    id: Option<CommandId>,
-    bytes: usize,
-    outcome: Result<PublishReply, Refused>,
 }
 
 /// The socket as a door: what is told of channels becomes frames.
@@ -223,20 +117,19 @@ enum Happened {
     Stirred,
     PeerStirred,
     Transferred(Transfer),
-    Published(Publication),
-    Claimed(Option<CommandId>, Result<Vec<Claimed>, Refused>),
+    Done(Done),
     Beat(Beat),
 }
 
 impl<C: Connection> Client<C> {
-    fn new(app: Arc<App>, socket: Socket<C>, session: Session) -> Self {
+    pub(super) fn new(app: Arc<App>, socket: Socket<C>, session: Session) -> Self {
         let pulse = Pulse::new(app.drain.clone(), session.client().identity().expires);
         let outlet = Outlet(socket);
         Self { app, outlet, session, pulse, peer: None, more: false, busy: None, has_written: true }
     }
 
     /// Says who the client is; continues the peer's stream if it shows a position.
-    async fn welcome(&mut self, position: Option<String>, id: Option<CommandId>) {
+    pub(super) async fn welcome(&mut self, position: Option<String>, id: Option<CommandId>) {
         self.answer(id.as_ref(), &Ok(Reply::Done {}));
         let outcome = match &position {
             Some(position) => self.become_peer(Some(position)).await,
@@ -264,6 +157,9 @@ impl<C: Connection> Client<C> {
                     Box::pin(self.hear(&text)).await;
                     Ok(())
                 }
+                Happened::Transferred(Transfer::Received(Ok(Incoming::Binary(_)))) => {
+                    Err(End::Ours(CloseCode::Unsupported, "texts only"))
+                }
                 Happened::Transferred(Transfer::Received(Err(ended))) => Err(ended.into()),
                 Happened::Stirred => {
                     self.deliver().await;
@@ -273,11 +169,11 @@ impl<C: Connection> Client<C> {
                     Box::pin(self.tell_of_peers()).await;
                     Ok(())
                 }
-                Happened::Published(publication) => {
+                Happened::Done(Done::Published(publication)) => {
                     Box::pin(self.published(publication)).await;
                     Ok(())
                 }
-                Happened::Claimed(id, outcome) => {
+                Happened::Done(Done::Claimed((id, outcome))) => {
                     self.answer_claim(id.as_ref(), outcome);
                     Ok(())
                 }
@@ -298,7 +194,7 @@ impl<C: Connection> Client<C> {
         tokio::select! {
             () = session.woken(), if waiting == 0 => Happened::Stirred,
             transfer = socket.transfer(listens) => Happened::Transferred(transfer),
-            happened = Busy::happen(busy) => happened,
+            done = Busy::happen(busy) => Happened::Done(done),
             () = stirred(peer), if waiting == 0 => Happened::PeerStirred,
             beat = pulse.beat() => Happened::Beat(beat),
         }
@@ -331,7 +227,7 @@ impl<C: Connection> Client<C> {
         }
     }
 
-    async fn become_peer(&mut self, position: Option<&str>) -> Result<(), Refused> {
+    pub(super) async fn become_peer(&mut self, position: Option<&str>) -> Result<(), Refused> {
         self.peer = Some(Box::new(self.session.open_peer(position).await?));
         self.outlet.0.connection().set_patience(Some(PEER_PATIENCE));
         Ok(())
@@ -352,127 +248,10 @@ impl<C: Connection> Client<C> {
         self.outlet.0.queue(frame::text(text));
     }
 
-    fn answer(&mut self, id: Option<&CommandId>, outcome: &Result<Reply<'_>, Refused>) {
+    pub(super) fn answer(&mut self, id: Option<&CommandId>, outcome: &Result<Reply<'_>, Refused>) {
         if let Some(text) = answer(id, outcome) {
             self.say(&text);
         }
-    }
-
-    fn answer_claim(&mut self, id: Option<&CommandId>, outcome: Result<Vec<Claimed>, Refused>) {
-        match outcome {
-            Ok(claimed) => {
-                let messages = claimed.iter().map(WireClaimed).collect();
-                self.answer(id, &Ok(Reply::Claimed { messages }));
-            }
-            Err(refused) => self.answer(id, &Err(refused)),
-        }
-    }
-
-    /// Takes a command: carries it out, or leaves it until the publishes before it are done.
-    async fn hear(&mut self, text: &str) {
-        let Asked { id, command } = Asked::decode(text);
-        match command {
-            Err(malformed) => self.answer(id.as_ref(), &Err(malformed.into())),
-            Ok(Command::Ping) => self.answer(id.as_ref(), &Ok(Reply::Done {})),
-            Ok(Command::Publish(publish)) => {
-                let receipt = self.session.publish(*publish).await;
-                self.busy().publish(id, text.len(), receipt);
-            }
-            Ok(command) if self.busy.as_ref().is_some_and(|busy| busy.is_publishing()) => {
-                self.busy().next = Some((id, command));
-            }
-            Ok(command) => self.carry_out(id, command).await,
-        }
-    }
-
-    async fn published(&mut self, Publication { id, outcome, .. }: Publication) {
-        self.answer(id.as_ref(), &outcome.map(Reply::Published));
-        if let Some(busy) = &mut self.busy
-            && !busy.is_publishing()
-            && let Some((id, command)) = busy.next.take()
-        {
-            self.carry_out(id, command).await;
-        }
-    }
-
-    async fn carry_out(&mut self, id: Option<CommandId>, command: Command) {
-        let outcome = match command {
-            Command::Claim(claim) => return self.claim(id, *claim).await,
-            Command::Read(read) => match self.session.read(read).await {
-                Ok((page, gap)) => {
-                    return self.answer(id.as_ref(), &Ok(Reply::Page(WirePage::new(&page, gap))));
-                }
-                Err(refused) => Err(refused),
-            },
-            command => self.do_simply(command).await,
-        };
-        self.answer(id.as_ref(), &outcome);
-    }
-
-    async fn do_simply(&mut self, command: Command) -> Result<Reply<'static>, Refused> {
-        match command {
-            Command::Auth(auth) => self.show(&auth)?,
-            Command::Subscribe(subscribe) => {
-                return Ok(Reply::Subscribed(self.session.subscribe(subscribe).await?));
-            }
-            Command::Unsubscribe(channel) => self.session.unsubscribe(&channel),
-            Command::Ack(ack) => {
-                return Ok(Reply::Acknowledged { acknowledged: self.session.acknowledge(ack).await? });
-            }
-            Command::Join(room) => return Ok(Reply::Joined(self.join(&room).await?)),
-            Command::Leave(room) => self.session.leave(&room).await?,
-            Command::Relay(relay) => {
-                let admitted = self.session.admit_relay(&relay.to, &relay.event)?;
-                let data = relay.data.get();
-                if data.len() > RELAY_LIMIT {
-                    let advice = format!("relayed data is larger than {RELAY_LIMIT} bytes");
-                    return Err(Refused::new(Code::TooLarge, advice));
-                }
-                let data =
-                    single_line(data).map_err(|error| Refused::new(Code::Invalid, error.to_string()))?;
-                self.session.relay(admitted, data).await?;
-            }
-            // Answered where they are heard.
-            Command::Ping | Command::Publish(_) | Command::Claim(_) | Command::Read(_) => {}
-        }
-        Ok(Reply::Done {})
-    }
-
-    /// Takes a newer token.
-    fn show(&mut self, auth: &Auth) -> Result<(), Refused> {
-        let identity = self.app.tokens.verify(&auth.token);
-        let identity = identity.map_err(|invalid| Refused::new(Code::Forbidden, invalid.to_string()))?;
-        let expires = identity.expires;
-        self.session.show(identity)?;
-        self.pulse.renew(expires);
-        Ok(())
-    }
-
-    /// Joins a room; with the first one, this socket becomes the peer's stream.
-    async fn join(&mut self, room: &str) -> Result<Room, Refused> {
-        RoomId::new(room)?;
-        if self.peer.is_none() {
-            self.become_peer(None).await?;
-        }
-        self.session.join(room).await
-    }
-
-    async fn claim(&mut self, id: Option<CommandId>, claim: Claim) {
-        if self.busy.as_ref().is_some_and(|busy| busy.claims.len() >= MOST_CLAIMS) {
-            let advice = format!("at most {MOST_CLAIMS} claims of a connection wait at once");
-            return self.answer(id.as_ref(), &Err(Refused::new(Code::Conflict, advice)));
-        }
-        match self.session.claim(claim).await {
-            Ok(Claiming::Done(claimed)) => self.answer_claim(id.as_ref(), Ok(claimed)),
-            Ok(Claiming::Waiting(waiting)) => {
-                self.busy().claims.push(Box::pin(async move { (id, waiting.await) }));
-            }
-            Err(refused) => self.answer(id.as_ref(), &Err(refused)),
-        }
-    }
-
-    fn busy(&mut self) -> &mut Busy {
-        self.busy.get_or_insert_default()
     }
 
     /// Says goodbye. What was taken in is carried out, whether anybody hears of it or not.
@@ -487,7 +266,7 @@ impl<C: Connection> Client<C> {
 }
 
 /// The answer to a command; one without an id hears of failures only.
-fn answer(id: Option<&CommandId>, outcome: &Result<Reply<'_>, Refused>) -> Option<String> {
+pub(super) fn answer(id: Option<&CommandId>, outcome: &Result<Reply<'_>, Refused>) -> Option<String> {
     match (id, outcome) {
         (Some(id), outcome) => Some(reply::reply(id, outcome)),
         (None, Err(refused)) => Some(reply::error(refused)),
@@ -499,48 +278,5 @@ async fn stirred(peer: &mut Option<Box<PeerStream>>) {
     match peer {
         Some(peer) => peer.woken().await,
         None => pending().await,
-    }
-}
-
-impl Busy {
-    /// What is done first. Safe to cancel.
-    async fn happen(busy: &mut Option<Box<Self>>) -> Happened {
-        let Some(busy) = busy else { return pending().await };
-        let Self { publishes, published_bytes, claims, .. } = &mut **busy;
-        tokio::select! {
-            Some(publication) = publishes.next(), if !publishes.is_empty() => {
-                *published_bytes -= publication.bytes;
-                Happened::Published(publication)
-            }
-            Some((id, outcome)) = claims.next(), if !claims.is_empty() => Happened::Claimed(id, outcome),
-            else => pending().await,
-        }
-    }
-
-    /// Waits for a publish; one that was refused is answered in its turn too.
-    fn publish(
-        &mut self,
-        id: Option<CommandId>,
-        bytes: usize,
-        receipt: Result<impl Future<Output = Result<PublishReply, Refused>> + Send + 'static, Refused>,
-    ) {
-        self.published_bytes += bytes;
-        self.publishes.push_back(Box::pin(async move {
-            let outcome = match receipt {
-                Ok(receipt) => receipt.await,
-                Err(refused) => Err(refused),
-            };
-            Publication { id, bytes, outcome }
-        }));
-    }
-
-    fn is_publishing(&self) -> bool {
-        !self.publishes.is_empty()
-    }
-
-    fn has_room(&self) -> bool {
-        self.next.is_none()
-            && self.publishes.len() < MOST_PUBLISHES
-            && self.published_bytes < MOST_PUBLISHED_BYTES
     }
 }
