@@ -5,7 +5,7 @@ BOARD  := apps/board/dist/index.html
 BOARD_SOURCES := $(shell find apps packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print) \
 	package.json package-lock.json
 
-.PHONY: help run build board test test-rust test-web test-browser lint fmt bench deps-browser
+.PHONY: help run build board test test-rust test-web test-browser lint fmt bench chaos fuzz deps-browser
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,7 +55,16 @@ fmt: node_modules/.package-lock.json ## formats everything
 	cargo fmt --all
 	npm run fmt
 
-bench: ## what an idle peer costs, and how fast is published
+bench: ## what an idle peer costs, how fast is published, what a delivery costs beside a plain loop
 	cargo build --release --locked -p inkwire-cli -p inkwire-embedded --examples --bins
 	target/release/examples/idle_peers $(BINARY)
 	target/release/examples/publish_rate
+	target/release/examples/fan_out $(BINARY)
+	target/release/examples/fan_out $(BINARY) --subscribers 1000
+	target/release/examples/fan_out $(BINARY) --subscribers 2000 --channels 200
+
+chaos: ## kills and restarts the store 100 times under load; `make test` does it 10 times
+	INKWIRE_ROUNDS=100 cargo nextest run --locked --profile long --no-capture -p inkwire-embedded --test killed
+
+fuzz: ## feeds frames and commands at random for minutes; `make test` does it for a moment
+	PROPTEST_CASES=300000 cargo nextest run --locked --profile long -p inkwire-protocol -p inkwire --lib -E 'test(any_)'

@@ -443,6 +443,7 @@ fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<From, D::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn refused(text: &str) -> (Option<String>, String) {
         let Asked { id, command } = Asked::decode(text);
@@ -509,6 +510,77 @@ mod tests {
         for bad in [r#","key":"k""#, r#","version":"1""#, r#","tombstone":true"#] {
             assert!(draft(bad).is_err(), "{bad}");
         }
+    }
+
+    /// Texts that are nearly commands: whole ones with pieces cut out, doubled or changed.
+    fn nearly() -> impl Strategy<Value = String> {
+        const WHOLE: [&str; 6] = [
+            r#"{"id":7,"op":"auth","token":"a.b.c","lastEventId":"x"}"#,
+            r#"{"id":1.5e3,"op":"subscribe","channel":"board:a","offset":"5-1"}"#,
+            r#"{"op":"publish","channel":"a","fields":{"text":"\u00e9\ud83d\ude00"},"key":"k","version":"1","tombstone":true}"#,
+            r#"{"id":-0,"op":"claim","channel":"a","group":"g","consumer":"c","count":10,"blockMs":5,"from":"$"}"#,
+            r#"{"id":null,"op":"ack","channel":"a","group":"g","offsets":["1-1","18446744073709551615-0"]}"#,
+            r#"{"id":2,"op":"relay","to":"p","event":"wave","data":[[[[{"a":[1,2,3]}]]]]}"#,
+        ];
+        let pieces = prop_oneof![
+            Just("\""),
+            Just("{"),
+            Just("}"),
+            Just("["),
+            Just("]"),
+            Just(":"),
+            Just(","),
+            Just("0"),
+            Just("9e999"),
+            Just("\\u0000"),
+            Just("\u{0}"),
+            Just("null"),
+            Just("\"id\":1,"),
+            Just("-"),
+            Just("é"),
+        ];
+        let change = (any::<prop::sample::Index>(), 0..6_usize, pieces);
+        (prop::sample::select(&WHOLE[..]), prop::collection::vec(change, 0..6)).prop_map(
+            |(whole, changes)| {
+                let mut text: Vec<char> = whole.chars().collect();
+                for (at, cut, piece) in changes {
+                    let at = at.index(text.len() + 1);
+                    let end = (at + cut).min(text.len());
+                    text.splice(at..end, piece.chars());
+                }
+                text.into_iter().collect()
+            },
+        )
+    }
+
+    proptest! {
+        /// No text makes it panic; a command that was understood is understood again when it is written.
+        #[test]
+        fn any_text_is_understood_or_refused(text in prop_oneof![nearly(), any::<String>()]) {
+            let Asked { id, command } = Asked::decode(&text);
+            if let Ok(command) = command {
+                let again = Asked::decode(&command.encode(id.as_ref()));
+                prop_assert_eq!(again.id, id);
+                prop_assert_eq!(format!("{:?}", again.command.unwrap()), format!("{command:?}"));
+            }
+        }
+
+        #[test]
+        fn any_text_from_a_server_is_heard_or_refused(text in prop_oneof![nearly(), any::<String>()]) {
+            let _ = crate::Heard::decode(&text);
+        }
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        let deep = format!(
+            "{{\"id\":1,\"op\":\"relay\",\"to\":\"p\",\"event\":\"e\",\"data\":{}1{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        let _ = Asked::decode(&deep);
+        let deep = format!("{{\"op\":\"ping\",\"x\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let _ = Asked::decode(&deep);
     }
 
     #[test]
