@@ -16,9 +16,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::App;
 use crate::hooks::{Client, SubscribeRequest};
+use crate::portion::Portion;
 
 /// How often a waiting claim looks for messages whose holder has fallen silent: nothing announces silence.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What was taken so lately is not taken again for the same answer.
+const JUST_TAKEN: Duration = Duration::from_secs(5);
 
 /// What became of a claim.
 pub(crate) enum Claiming {
@@ -67,10 +71,9 @@ impl Claiming {
 impl Claimant {
     /// Takes what there is.
     async fn take(&self) -> Result<Vec<Claimed>, Refused> {
-        let hub = &self.app.hub;
         let mut told = Vec::new();
         let mut withheld = Vec::new();
-        for Claimed { message, deliveries } in hub.claim(&self.channel, self.claim.clone()).await? {
+        for Claimed { message, deliveries } in self.take_portion().await? {
             let offset = message.offset;
             match self.app.as_told(&self.client, &self.name, message) {
                 Some(message) => told.push(Claimed { message, deliveries }),
@@ -78,9 +81,31 @@ impl Claimant {
             }
         }
         if !withheld.is_empty() {
-            hub.acknowledge(&self.channel, &self.claim.group, &withheld).await?;
+            self.app.hub.acknowledge(&self.channel, &self.claim.group, &withheld).await?;
         }
         Ok(told)
+    }
+
+    /// At most as many as were asked for, or fewer large ones.
+    async fn take_portion(&self) -> Result<Vec<Claimed>, Refused> {
+        let mut portion = Portion::new(self.claim.count);
+        let mut claim = self.claim.clone();
+        let mut taken = Vec::<Claimed>::new();
+        while let Some(count) = portion.next() {
+            claim.count = count;
+            let mut more = self.app.hub.claim(&self.channel, claim.clone()).await?;
+            let is_last = more.len() < count;
+            more.retain(|claimed| !taken.iter().any(|own| own.message.offset == claimed.message.offset));
+            portion.take(more.len(), more.iter().map(|claimed| claimed.message.weight()).sum());
+            let is_level = is_last || more.is_empty();
+            taken.append(&mut more);
+            if is_level {
+                break;
+            }
+            // Nor is what was taken a moment ago to be taken over from this very consumer.
+            claim.min_idle = claim.min_idle.max(JUST_TAKEN);
+        }
+        Ok(taken)
     }
 
     /// Takes what comes until then.

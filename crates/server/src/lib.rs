@@ -17,7 +17,7 @@
 //! [`hooks`], the application's rules; [`channels`], the door for the program around it; `listener`, connections; [`tls`], the
 //! certificate they are shown; `direct`, streams without HTTP machinery; `session`, one client, blind to its transport; `http`
 //! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `tokens`, `retention`, `limits`,
-//! `pulse`, `canary`, `ice`, what the doors need.
+//! `portion`, `pulse`, `canary`, `ice`, what the doors need.
 
 mod app;
 mod canary;
@@ -35,6 +35,7 @@ mod metrics;
 pub mod options;
 pub mod page;
 mod peers;
+mod portion;
 mod pulse;
 mod refusal;
 mod retention;

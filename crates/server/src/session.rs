@@ -24,6 +24,7 @@ use crate::claiming::Claiming;
 use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict};
 use crate::limits::ConnectionLimit;
 use crate::peers::stream::PeerStream;
+use crate::portion::Portion;
 use crate::retention::Sort;
 use crate::tokens::Identity;
 
@@ -202,7 +203,7 @@ impl Session {
             Place::After(offset) => (offset, false),
             Place::Beginning | Place::New => (Offset::ZERO, true),
         };
-        let mut page = self.app.hub.read(&request.channel, after, limit).await?;
+        let mut page = self.app.read(&request.channel, after, limit).await?;
         let told = page.messages.into_iter();
         let told = told.filter_map(|message| self.app.as_told(&self.client, &channel, message));
         page.messages = told.collect();
@@ -309,6 +310,31 @@ impl Drop for Session {
 }
 
 impl App {
+    /// A page of at most `limit` messages, or fewer large ones.
+    async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page, Refused> {
+        let mut portion = Portion::new(limit);
+        let mut whole = Page { messages: Vec::new(), head: after, continuity: Continuity::Proved };
+        let mut cursor = after;
+        while let Some(count) = portion.next() {
+            let page = self.hub.read(channel, cursor, count).await?;
+            if cursor == after {
+                whole.continuity = page.continuity;
+            } else if page.continuity == Continuity::Broken {
+                // What was trimmed meanwhile is for the next read to notice.
+                break;
+            }
+            let is_last = page.messages.len() < count;
+            portion.take(page.messages.len(), weight(&page.messages));
+            cursor = page.end(count);
+            whole.messages.extend(page.messages);
+            whole.head = page.head;
+            if is_last {
+                break;
+            }
+        }
+        Ok(whole)
+    }
+
     /// A message as a client is told it; `None` if it is not.
     pub(crate) fn as_told(
         &self,
@@ -334,6 +360,10 @@ impl App {
             Verdict::Withhold => {}
         }
     }
+}
+
+fn weight(messages: &[Arc<Message>]) -> usize {
+    messages.iter().map(|message| message.weight()).sum()
 }
 
 /// Names that begin with `$` are the server's own, whatever a hook says of them.

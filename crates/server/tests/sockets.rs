@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkwire::{Action, Options};
-use inkwire_embedded::Memory;
+use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use serde_json::{Value, json};
 use support::socket::{Socket, any, close_code, token};
 use support::{Node, options};
@@ -148,7 +148,19 @@ async fn publishing_says_what_became_of_it() {
 
 #[tokio::test]
 async fn commands_of_a_connection_are_carried_out_in_order() {
-    let node = Node::start().await;
+    in_order(Node::start().await).await;
+}
+
+/// A store that takes its time: publishes are still under way when the next command comes.
+#[tokio::test]
+async fn commands_of_a_connection_are_carried_out_in_order_on_a_disk() {
+    let folder = std::env::temp_dir().join(format!("inkwire-sockets-{}", std::process::id()));
+    let store = Embedded::open(EmbeddedOptions::new(&folder)).unwrap();
+    in_order(Node::with(Arc::new(store), options()).await).await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+async fn in_order(node: Node) {
     let mut socket = Socket::anybody(&node, "ann").await;
     // Not one reply is waited for: each command must find what those before it have done.
     let mut ids = vec![socket.begin(publish("a", "1")).await];
@@ -196,6 +208,36 @@ async fn what_is_malformed_harms_nothing_else() {
     assert_eq!(socket.refused(json!({ "op": "dance" })).await, "invalid");
     socket.send("{\"op\":\"ping\",\"id\":1.50}").await;
     assert_eq!(socket.frame().await.unwrap().to_text().unwrap(), "{\"id\":1.50,\"ok\":true}");
+}
+
+#[tokio::test]
+async fn an_answer_of_large_messages_is_shorter() {
+    let node = Node::start().await;
+    let mut socket = Socket::anybody(&node, "ann").await;
+    for n in 0..40 {
+        socket.publish("a", &format!("{n}:{}", "x".repeat(400_000))).await;
+    }
+    // Reading on from the last one gives them all, in order, and none is ever left out without a word.
+    let (mut after, mut seen) = ("0".to_owned(), 0);
+    loop {
+        let page = socket.done(json!({ "op": "read", "channel": "a", "after": after, "limit": 1000 })).await;
+        assert!(page.to_string().len() < 8 << 20, "{}", page.to_string().len());
+        assert_eq!(page["gap"], false);
+        for message in page["messages"].as_array().unwrap() {
+            assert!(message["text"].as_str().unwrap().starts_with(&format!("{seen}:")));
+            message["offset"].as_str().unwrap().clone_into(&mut after);
+            seen += 1;
+        }
+        if page["head"] == after.as_str() {
+            break;
+        }
+    }
+    assert_eq!(seen, 40);
+    let claim = json!({ "op": "claim", "channel": "a", "group": "g", "consumer": "c", "count": 1000, "minIdleMs": 0 });
+    let claimed = socket.done(claim).await;
+    let messages = claimed["messages"].as_array().unwrap();
+    assert!((10..40).contains(&messages.len()), "{}", messages.len());
+    assert!(messages.iter().all(|message| message["@deliveries"] == 1));
 }
 
 #[tokio::test]
