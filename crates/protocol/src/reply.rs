@@ -93,6 +93,32 @@ pub struct Subscribed {
     pub gap: bool,
 }
 
+/// The answer to a read, as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceivedPage {
+    /// The messages, in order.
+    pub messages: Vec<Received>,
+    /// The channel's newest offset; `0-0` in an unused channel.
+    #[serde(with = "text")]
+    pub head: Offset,
+    /// Whether something after the cursor is missing.
+    pub gap: bool,
+}
+
+/// The answer to a claim, as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceivedClaim {
+    /// What the consumer holds now; each says how often it was given to one of the group.
+    pub messages: Vec<Received>,
+}
+
+/// The answer to an ack, as a client reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Acknowledged {
+    /// How many of the offsets were held and are settled now.
+    pub acknowledged: usize,
+}
+
 /// The text of a reply.
 pub fn reply(id: &CommandId, outcome: &Result<Reply<'_>, Refused>) -> String {
     #[derive(Serialize)]
@@ -326,6 +352,15 @@ mod tests {
             reply(&id, &Err(refused)),
             r#"{"id":7,"ok":false,"error":{"code":"not-found","message":"no"}}"#
         );
+    }
+
+    #[test]
+    fn a_page_comes_out_as_it_went_in() {
+        let page = WirePage { messages: Vec::new(), head: WireOffset(Offset { ms: 5, seq: 1 }), gap: true };
+        let text = reply(&CommandId::from(7), &Ok(Reply::Page(page)));
+        let received: ReceivedPage = serde_json::from_str(&text).unwrap();
+        let head = Offset { ms: 5, seq: 1 };
+        assert_eq!(received, ReceivedPage { messages: Vec::new(), head, gap: true });
     }
 
     #[test]
