@@ -1,0 +1,62 @@
+//! A stream of bytes to a target, with TLS where the target asks for it. Trusts what the system trusts.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::target::{Security, Target};
+
+/// How long connecting may take, TLS included. A machine that is gone does not answer at all; the next target is tried then.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> ByteStream for T {}
+
+/// A stream of bytes to a target.
+pub type Connection = Box<dyn ByteStream>;
+
+/// Connects to a target.
+///
+/// # Errors
+/// Those of resolving, connecting and of TLS; [`io::ErrorKind::TimedOut`] after 10 s.
+pub async fn connect(target: &Target) -> io::Result<Connection> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
+    timeout(CONNECT_WITHIN, open(target)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn open(target: &Target) -> io::Result<Connection> {
+    let plain = TcpStream::connect((&*target.host, target.port)).await?;
+    plain.set_nodelay(true)?;
+    if target.security == Security::Plain {
+        return Ok(Box::new(plain));
+    }
+    let name = ServerName::try_from(target.host.to_string()).map_err(io::Error::other)?;
+    Ok(Box::new(TlsConnector::from(trust()?).connect(name, plain).await?))
+}
+
+/// The system's certificates, read once.
+fn trust() -> io::Result<Arc<ClientConfig>> {
+    static TRUST: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(trust) = TRUST.get() {
+        return Ok(Arc::clone(trust));
+    }
+    let mut roots = RootCertStore::empty();
+    // What cannot be read is missing among the roots, and the handshake says so.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::clone(TRUST.get_or_init(|| Arc::new(config))))
+}
