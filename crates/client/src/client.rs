@@ -10,6 +10,7 @@ use inkwire_protocol::command::{Ack, Claim, Publish, Read};
 use inkwire_protocol::reply::{Acknowledged, ReceivedClaim, ReceivedPage};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connector::Connector;
@@ -196,9 +197,14 @@ impl Client {
 
     async fn ask<T: DeserializeOwned>(&self, command: Command, weight: usize) -> Result<T, Error> {
         let share = u32::try_from(weight / 1_024).unwrap_or(u32::MAX).saturating_add(1).min(ROOM);
-        let room = Arc::clone(&self.0.room).acquire_many_owned(share).await.map_err(|_| Error::Closed)?;
         let (answer, answered) = oneshot::channel();
-        self.send(Ask::Command { command, answer, room }).await?;
+        let asking = async {
+            let room = Arc::clone(&self.0.room).acquire_many_owned(share).await;
+            let room = room.map_err(|_| Error::Closed)?;
+            self.send(Ask::Command { command, answer, room }).await
+        };
+        // Who has used up its share of a thread is woken in any order; commands keep theirs.
+        unconstrained(asking).await?;
         let text = answered.await.map_err(|_| self.end())??;
         serde_json::from_str(&text).map_err(|error| Error::Misheard(error.to_string()))
     }

@@ -18,18 +18,18 @@ use crate::target::{Security, Target};
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes in both directions.
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> ByteStream for T {}
 
 /// A stream of bytes to a target.
-pub type Connection = Box<dyn ByteStream>;
+pub(crate) type Connection = Box<dyn ByteStream>;
 
 /// Connects to a target.
 ///
 /// # Errors
 /// Those of resolving, connecting and of TLS; [`io::ErrorKind::TimedOut`] after 10 s.
-pub async fn connect(target: &Target) -> io::Result<Connection> {
+pub(crate) async fn connect(target: &Target) -> io::Result<Connection> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
     timeout(CONNECT_WITHIN, open(target)).await.unwrap_or_else(|_| Err(late()))
 }

@@ -5,7 +5,7 @@
 //! The parts, in reading order: [`Target`] and [`Token`], where and as whom; [`Client`], what can be asked;
 //! [`Subscription`], a channel being followed; [`Error`], what can go wrong. Within: `outstanding` and `followers`, which
 //! are the rules as values; `driver`, the one task; `connector`, which finds a server; [`backoff`], how long it waits.
-//! [`Socket`] and [`connect`] are one connection and no more, for load generators.
+//! [`Socket`] and [`EventStream`] are one connection and no more, for load generators.
 //!
 //! Absent on purpose: rooms and signalling, which are for browsers (`packages/client`).
 
@@ -16,7 +16,9 @@ mod connection;
 mod connector;
 mod driver;
 mod error;
+mod event_stream;
 mod followers;
+mod http;
 mod outstanding;
 mod socket;
 mod subscription;
@@ -25,8 +27,8 @@ mod token;
 
 pub use access::access;
 pub use client::{Builder, Client, State};
-pub use connection::{ByteStream, Connection, connect};
 pub use error::Error;
+pub use event_stream::EventStream;
 pub use socket::{Ended, LARGEST_FRAME, Socket, Text};
 pub use subscription::{Event, Subscription};
 pub use target::{Target, TargetError};

@@ -10,9 +10,9 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ::http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use ::http::{Request, Response, StatusCode};
 use futures_util::{Sink as _, Stream as _};
-use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
-use http::{Request, Response, StatusCode};
 use inkwire_protocol::reply::SUBPROTOCOL;
 use inkwire_protocol::{Code, Problem, Refused};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -22,6 +22,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::connection::{Connection, connect};
 use crate::error::Error;
+use crate::http::bearer;
 use crate::target::Target;
 
 /// The largest frame a server takes: 1 MiB (`PROTOCOL.md`). A larger one costs the connection.
@@ -188,13 +189,10 @@ fn config() -> WebSocketConfig {
 }
 
 fn request(target: &Target, token: &str) -> Result<Request<()>, Error> {
-    let wrong = |_| Error::refused(Code::Invalid, "the token cannot stand in a header");
-    let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(wrong)?;
-    bearer.set_sensitive(true);
     let url = format!("ws://{}{}", target.authority, target.path("/ws"));
     let mut request = url.into_client_request().map_err(|error| Error::Unreachable(error.to_string()))?;
     let headers = request.headers_mut();
-    headers.insert(AUTHORIZATION, bearer);
+    headers.insert(AUTHORIZATION, bearer(token)?);
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     if let Ok(host) = HeaderValue::from_str(&target.authority) {
         headers.insert(HOST, host);

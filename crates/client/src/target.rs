@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use http::Uri;
+use ::http::Uri;
 
 /// A server, as `ws://` or `wss://`; `http://` and `https://` mean the same. A path before `/ws` is kept, for servers
 /// behind a proxy.
