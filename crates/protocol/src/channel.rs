@@ -19,17 +19,26 @@ pub struct WireMessage<'a>(pub &'a Message);
 impl Serialize for WireMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        write_members(&mut map, self.0)?;
+        write_message(&mut map, self.0)?;
         map.end()
     }
 }
 
-fn write_members<M: SerializeMap>(map: &mut M, message: &Message) -> Result<(), M::Error> {
-    map.serialize_entry("offset", &WireOffset(message.offset))?;
-    for (name, value) in message.fields.iter() {
+fn write_message<M: SerializeMap>(map: &mut M, message: &Message) -> Result<(), M::Error> {
+    write_members(map, message.offset, &message.fields, message.keyed.as_ref())
+}
+
+fn write_members<M: SerializeMap>(
+    map: &mut M,
+    offset: Offset,
+    fields: &Fields,
+    keyed: Option<&Keyed>,
+) -> Result<(), M::Error> {
+    map.serialize_entry("offset", &WireOffset(offset))?;
+    for (name, value) in fields.iter() {
         map.serialize_entry(name, value)?;
     }
-    if let Some(keyed) = &message.keyed {
+    if let Some(keyed) = keyed {
         map.serialize_entry("@key", keyed.key.as_str())?;
         map.serialize_entry("@version", keyed.version.as_str())?;
         if keyed.state == State::Tombstone {
@@ -46,7 +55,7 @@ pub struct WireClaimed<'a>(pub &'a Claimed);
 impl Serialize for WireClaimed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        write_members(&mut map, &self.0.message)?;
+        write_message(&mut map, &self.0.message)?;
         map.serialize_entry("@deliveries", &self.0.deliveries)?;
         map.end()
     }
@@ -63,6 +72,17 @@ pub struct Received {
     pub keyed: Option<Keyed>,
     /// How often it was given to a consumer of the group, where it was claimed.
     pub deliveries: Option<u64>,
+}
+
+impl Serialize for Received {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        write_members(&mut map, self.offset, &self.fields, self.keyed.as_ref())?;
+        if let Some(deliveries) = self.deliveries {
+            map.serialize_entry("@deliveries", &deliveries)?;
+        }
+        map.end()
+    }
 }
 
 impl<'de> Deserialize<'de> for Received {
@@ -244,6 +264,7 @@ mod tests {
             (received.offset, &received.fields, &received.keyed),
             (offset, &message.fields, &message.keyed)
         );
+        assert_eq!(serde_json::to_string(&received).unwrap(), json(&message));
     }
 
     #[test]
