@@ -9,7 +9,7 @@ use inkwire_protocol::channel::{From, PublishReply, Received};
 use inkwire_protocol::command::{Ack, Claim, Publish, Read};
 use inkwire_protocol::reply::{Acknowledged, ReceivedClaim, ReceivedPage};
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -46,6 +46,8 @@ pub struct Client(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     asks: mpsc::Sender<Ask>,
+    /// Held by whoever asks next: a place in a queue for room is not yet one before those who come later and find some.
+    turns: Mutex<()>,
     room: Arc<Semaphore>,
     attention: Arc<Notify>,
     states: watch::Receiver<State>,
@@ -108,6 +110,7 @@ impl Builder {
         };
         Client(Arc::new(Handle {
             asks,
+            turns: Mutex::new(()),
             room: Arc::new(Semaphore::new(ROOM as usize)),
             attention,
             states,
@@ -199,11 +202,13 @@ impl Client {
         let share = u32::try_from(weight / 1_024).unwrap_or(u32::MAX).saturating_add(1).min(ROOM);
         let (answer, answered) = oneshot::channel();
         let asking = async {
+            let _turn = self.0.turns.lock().await;
             let room = Arc::clone(&self.0.room).acquire_many_owned(share).await;
             let room = room.map_err(|_| Error::Closed)?;
             self.send(Ask::Command { command, answer, room }).await
         };
-        // Who has used up its share of a thread is woken in any order; commands keep theirs.
+        // Commands keep the order in which they came. A task that has used up its share of the thread would be put off in
+        // another.
         unconstrained(asking).await?;
         let text = answered.await.map_err(|_| self.end())??;
         serde_json::from_str(&text).map_err(|error| Error::Misheard(error.to_string()))

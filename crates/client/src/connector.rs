@@ -64,7 +64,10 @@ impl Connector {
             if error.is_final() {
                 return Err(error);
             }
-            self.failed(error.to_string());
+            self.failed(match error {
+                Error::Unreachable(reason) => reason,
+                error => error.to_string(),
+            });
         }
     }
 
