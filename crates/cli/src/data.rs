@@ -33,6 +33,16 @@ pub(crate) fn secret(directory: &Path) -> Result<TokenSecret> {
     }
 }
 
+/// The secret of a server that has kept one here.
+pub(crate) fn kept_secret(directory: &Path) -> Result<TokenSecret> {
+    let file = directory.join(SECRET_FILE);
+    let text = fs::read_to_string(&file).with_context(|| {
+        let file = file.display();
+        format!("no secret to sign with in {file} (where the server keeps its own: --data-dir; another: TOKEN_SECRET)")
+    })?;
+    TokenSecret::new(text.trim()).with_context(|| format!("{} is damaged", file.display()))
+}
+
 /// A secret that ends with the process.
 pub(crate) fn fresh_secret() -> TokenSecret {
     TokenSecret::new(random_text()).expect("64 hexadecimal digits are long enough")

@@ -1,16 +1,28 @@
 //! The binary `inkwire`: the only place with environment, files and standard output.
 //!
-//! [`arguments`] is what was typed, [`serve`] what follows from it; [`data`] is the node's directory, [`certificate`] the
-//! files that TLS needs, [`retain`] the rules for what channels keep, [`board`] the page that is built into the binary.
+//! [`arguments`] is what was typed; each verb has a file that does what follows from it. [`remote`] is what the verbs share
+//! that talk to a server, [`lines`] what they print; [`environment`] is the file `.env`, [`data`] the node's directory,
+//! [`certificate`] the files that TLS needs, [`retain`] the rules for what channels keep, [`board`] the page that is built into
+//! the binary.
 
 mod arguments;
+mod bench;
 mod board;
 mod certificate;
+mod completions;
 mod data;
+mod environment;
+mod lines;
 mod logging;
+mod publish;
+mod read;
+mod remote;
 mod retain;
 mod serve;
 mod signals;
+mod subscribe;
+mod token;
+mod work;
 
 use std::process::ExitCode;
 
@@ -19,14 +31,21 @@ use clap::Parser as _;
 use arguments::{Arguments, Verb};
 
 fn main() -> ExitCode {
-    // Before anything reads the environment. A missing file is no trouble; a broken one is told below.
-    let environment = dotenvy::dotenv();
+    let environment = environment::load();
     let Arguments { verb } = Arguments::parse();
-    let outcome = match verb {
-        Verb::Serve(arguments) => serve::run(arguments, environment),
-    };
+    let outcome = environment.and_then(|()| match verb {
+        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Pub(arguments) => publish::run(arguments),
+        Verb::Sub(arguments) => subscribe::run(arguments),
+        Verb::Read(arguments) => read::run(arguments),
+        Verb::Work(arguments) => work::run(arguments),
+        Verb::Token(arguments) => token::run(&arguments),
+        Verb::Bench(arguments) => bench::run(arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if lines::is_nobody_reading(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inkwire: {error:#}");
             ExitCode::FAILURE

@@ -65,7 +65,8 @@ fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("{text:?} is not a number of messages: a whole number above zero"))
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// Reads a time: a whole number above zero with `s`, `m`, `h`, `d` or `w`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let wrong =
         || format!("{text:?} is not a time: a whole number above zero with s, m, h, d or w, such as 7d");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;

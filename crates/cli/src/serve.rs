@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use inkwire::{Anonymous, Ice, Options, Origins, Rate, Server, TokenSecret};
 use inkwire_core::Broker;
 use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
@@ -21,19 +21,8 @@ use crate::{board, data, logging};
 const PORT: u16 = 8081;
 
 /// Serves until told to stop.
-pub(crate) fn run(mut arguments: ServeArguments, environment: dotenvy::Result<PathBuf>) -> Result<()> {
+pub(crate) fn run(mut arguments: ServeArguments) -> Result<()> {
     logging::start(&arguments.log, arguments.log_format)?;
-    if let Err(error) = environment
-        && !error.not_found()
-    {
-        // Not the error's own words: they quote the line, which may hold a secret.
-        let place = if matches!(error, dotenvy::Error::LineParse(..)) {
-            "a line of it is malformed"
-        } else {
-            "it cannot be read"
-        };
-        bail!("the file .env is not used: {place}; mend it, or remove it");
-    }
     let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
     let storage = if arguments.ephemeral { None } else { Some(arguments.data_dir.clone()) };
     let certificate = Certificate::read(arguments.tls_cert.take(), arguments.tls_key.take())?;

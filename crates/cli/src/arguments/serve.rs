@@ -1,27 +1,13 @@
-//! Exactly what was typed, or stands in the environment: every option of `serve` is also `INKWIRE_<OPTION>`, from the
-//! environment or from `.env`. What the program needs is made of it in [`crate::serve`].
+//! What is typed after `inkwire serve`: every option is also `INKWIRE_<OPTION>`, from the environment or from `.env`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use crate::retain::{Rules, rules};
-
-/// A real-time server: people draw together, applications publish and subscribe.
-#[derive(Debug, Parser)]
-#[command(name = "inkwire", version, propagate_version = true, arg_required_else_help = true)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    pub(crate) verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
-    Serve(ServeArguments),
-}
 
 /// Starts the server.
 ///
@@ -179,12 +165,6 @@ fn origin(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
-    }
 
     #[test]
     fn values() {
