@@ -1,8 +1,10 @@
 //! Finds a server: the targets in turn, with a token that is good, and pauses in between.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use inkwire_protocol::Code;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -23,7 +25,7 @@ const GOOD: Duration = Duration::from_secs(5);
 pub(crate) struct Connector {
     targets: Box<[Target]>,
     token: Token,
-    shown: Option<(Shown, Instant)>,
+    shown: Option<Shown>,
     states: Arc<watch::Sender<State>>,
     /// Which target is next.
     turn: usize,
@@ -36,8 +38,33 @@ pub(crate) struct Connector {
 pub(crate) struct Open {
     pub(crate) socket: Socket,
     pub(crate) since: Instant,
-    /// When a new token is to be asked for, and another connection made with it.
-    pub(crate) renew: Option<Instant>,
+    pub(crate) tokens: Tokens,
+}
+
+/// The tokens of a connection: one after the other.
+pub(crate) struct Tokens {
+    token: Token,
+    newest: Shown,
+    next: BoxFuture<'static, Shown>,
+}
+
+impl Tokens {
+    fn new(token: Token, shown: Shown) -> Self {
+        Self { next: token.after(&shown), token, newest: shown }
+    }
+
+    /// The next token, when it is to be shown.
+    pub(crate) async fn next(&mut self) -> String {
+        self.newest = (&mut self.next).await;
+        self.next = self.token.after(&self.newest);
+        self.newest.text.clone()
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(…)")
+    }
 }
 
 impl Connector {
@@ -71,8 +98,9 @@ impl Connector {
         }
     }
 
-    /// A connection is over, and another is wanted.
-    pub(crate) fn lost(&mut self, since: Instant, reason: String) {
+    /// A connection is over, and another is wanted, with the newest token.
+    pub(crate) fn lost(&mut self, since: Instant, tokens: Tokens, reason: String) {
+        self.shown = Some(tokens.newest);
         if since.elapsed() >= GOOD {
             self.failures = 0;
         }
@@ -106,11 +134,11 @@ impl Connector {
 
     async fn attempt(&mut self, target: &Target) -> Result<Open, Error> {
         let was_known = self.shown.is_some();
-        let (shown, got) = self.token().await?;
+        let shown = self.token().await?;
         match Socket::open(target, &shown.text).await {
             Ok(socket) => {
-                let renew = shown.usable_for.map(|usable| got + usable);
-                Ok(Open { socket, since: Instant::now(), renew })
+                let tokens = Tokens::new(self.token.clone(), shown);
+                Ok(Open { socket, since: Instant::now(), tokens })
             }
             // The token may have been a good one until now: a new one decides.
             Err(Error::Refused(refused))
@@ -125,14 +153,13 @@ impl Connector {
     }
 
     /// The token at hand, or a new one where that is about to expire.
-    async fn token(&mut self) -> Result<(Shown, Instant), Error> {
-        let is_good =
-            |(shown, got): &(Shown, Instant)| shown.usable_for.is_none_or(|usable| got.elapsed() < usable);
-        if let Some(known) = self.shown.as_ref().filter(|known| is_good(known)) {
-            return Ok(known.clone());
+    async fn token(&mut self) -> Result<Shown, Error> {
+        let is_good = |shown: &&Shown| shown.renew.is_none_or(|renew| Instant::now() < renew);
+        if let Some(shown) = self.shown.as_ref().filter(is_good) {
+            return Ok(shown.clone());
         }
-        let known = (self.token.get().await?, Instant::now());
-        self.shown = Some(known.clone());
-        Ok(known)
+        let shown = self.token.get().await?;
+        self.shown = Some(shown.clone());
+        Ok(shown)
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use inkwire_core::ChannelName;
 use inkwire_protocol::channel::From;
-use inkwire_protocol::{Code, Command, Heard};
+use inkwire_protocol::command::Auth;
+use inkwire_protocol::{Code, Command, CommandId, Heard};
 use serde::Deserialize;
 use tokio::select;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
 use crate::client::State;
-use crate::connector::{Connector, Open};
+use crate::connector::{Connector, Open, Tokens};
 use crate::error::Error;
 use crate::followers::{Begun, Followers};
 use crate::outstanding::{Answer, Outstanding};
@@ -72,7 +73,7 @@ enum End {
     /// Another is wanted.
     Lost(String),
     /// Another is wanted, with another token.
-    Renew,
+    Expired,
     /// Trying again cannot help.
     Final(Error),
 }
@@ -92,14 +93,14 @@ impl Driver {
                 open = self.connector.connect() => open,
                 never = self.desk.without_connection(&self.states) => match never {},
             };
-            let Open { socket, since, renew } = match open {
+            let Open { socket, since, mut tokens } = match open {
                 Ok(open) => open,
                 Err(error) => return error,
             };
-            match self.desk.with_connection(socket, renew).await {
-                End::Lost(reason) => self.connector.lost(since, reason),
-                End::Renew if self.connector.forget_token() => {}
-                End::Renew => return Error::refused(Code::Unauthorized, "the token has expired"),
+            match self.desk.with_connection(socket, &mut tokens).await {
+                End::Lost(reason) => self.connector.lost(since, tokens, reason),
+                End::Expired if self.connector.forget_token() => {}
+                End::Expired => return Error::refused(Code::Unauthorized, "the token has expired"),
                 End::Final(error) => return error,
             }
             self.desk.lost();
@@ -140,7 +141,7 @@ impl Desk {
         self.followers.expire(before, &error);
     }
 
-    async fn with_connection(&mut self, mut socket: Socket, renew: Option<Instant>) -> End {
+    async fn with_connection(&mut self, mut socket: Socket, tokens: &mut Tokens) -> End {
         let mut heard_at = Instant::now();
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,7 +166,7 @@ impl Desk {
                 },
                 () = self.attention.notified() => self.followers.tidy(Instant::now()),
                 () = until(due) => {}
-                () = until(renew) => return End::Renew,
+                token = tokens.next() => if let Err(end) = self.show(&mut socket, token) { return lost(end) },
                 _ = pings.tick() => {
                     if heard_at.elapsed() >= SILENCE {
                         return End::Lost(format!("no sign of life for {} s", SILENCE.as_secs()));
@@ -190,6 +191,12 @@ impl Desk {
             socket.queue(text)?;
         }
         Ok(())
+    }
+
+    /// Shows a newer token. If the server does not take it, the old one expires, and the next connection says why.
+    fn show(&mut self, socket: &mut Socket, token: String) -> Result<(), Ended> {
+        let id = CommandId::from(next(&mut self.last_id));
+        socket.queue(Command::Auth(Auth { token, last_event_id: None }).encode(Some(&id)))
     }
 
     /// When there will be something to say without anybody asking.
@@ -278,7 +285,7 @@ async fn until(moment: Option<Instant>) {
 /// would be refused again.
 fn lost(Ended { code, reason }: Ended) -> End {
     match code {
-        Some(4401) => End::Renew,
+        Some(4401) => End::Expired,
         Some(1002 | 1003 | 1007 | 1009) => End::Final(Error::Misheard(reason)),
         _ => End::Lost(reason),
     }

@@ -1,7 +1,7 @@
 //! Tokens as a client sees them: something to show, and until when. Never printed.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +9,15 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::Error;
 
-/// A token is asked for again this long before it expires: time enough to get one and to connect anew.
+/// A token is asked for again this long before it expires: time enough to get one and to show it.
 const MARGIN: Duration = Duration::from_secs(30);
+
+/// How long to wait before a token is asked for again while the old one is still good.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where the token comes from.
 ///
@@ -54,13 +58,31 @@ impl Token {
 
     pub(crate) async fn get(&self) -> Result<Shown, Error> {
         match &self.0 {
-            Source::Fixed(token) => Ok(Shown { text: token.to_string(), usable_for: None }),
+            Source::Fixed(token) => Ok(Shown { text: token.to_string(), renew: None }),
             Source::Ask(ask) => {
                 let text = ask().await?;
                 let usable_for = expiry(&text).map(|expires| usable_for(expires, SystemTime::now()));
-                Ok(Shown { text, usable_for })
+                Ok(Shown { text, renew: usable_for.map(|usable| Instant::now() + usable) })
             }
         }
+    }
+
+    /// The token that follows one, once there is one. Nobody is told of failures: if there is none in the end, the server
+    /// closes the connection, and then it is said why.
+    pub(crate) fn after(&self, shown: &Shown) -> BoxFuture<'static, Shown> {
+        let (token, renew) = (self.clone(), shown.renew);
+        Box::pin(async move {
+            match renew {
+                Some(renew) => sleep_until(renew).await,
+                None => pending().await,
+            }
+            loop {
+                match token.get().await {
+                    Ok(shown) => return shown,
+                    Err(_) => sleep(ASK_AGAIN).await,
+                }
+            }
+        })
     }
 }
 
@@ -77,8 +99,8 @@ impl fmt::Debug for Token {
 #[derive(Clone)]
 pub(crate) struct Shown {
     pub(crate) text: String,
-    /// How long it can be used before another is asked for; `None` for as long as the server takes it.
-    pub(crate) usable_for: Option<Duration>,
+    /// When another is to be asked for; `None` while the server takes it.
+    pub(crate) renew: Option<Instant>,
 }
 
 impl fmt::Debug for Shown {

@@ -122,8 +122,8 @@ async fn the_next_target_is_tried_and_a_restart_is_survived() {
     assert_eq!(texts(&mut live, 2).await, ["before", "after"]);
 }
 
-/// Seen to fail: with the numbers given anew after a drop, publishes stand twice; with the order of `unsent` by age alone
-/// and `lost` forgetting what was in flight, they are missing.
+/// Seen to fail: when `Outstanding::lost` forgets the numbers, publishes stand twice; when a server hands on what it reads together
+/// in any order, they are missing.
 #[tokio::test]
 async fn publishes_in_flight_survive_a_cut_once_and_in_order() {
     let house = House::open();
@@ -202,23 +202,26 @@ async fn gaps_are_events() {
     assert_eq!(texts(&mut lost, 1).await, ["later"], "a gap is told once");
 }
 
+/// Seen to fail: with another connection for each token, there are five.
 #[tokio::test]
-async fn a_token_is_asked_for_before_it_expires() {
+async fn a_token_is_asked_for_before_it_expires_and_shown() {
     let house = House::open();
+    let road = Road::to(house.address).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let short = Token::ask(move || {
         count.fetch_add(1, Ordering::Relaxed);
         async { Ok(token("*", Duration::from_secs(3))) }
     });
-    let client = Client::builder([house.target()], short).connect();
+    let client = Client::builder([road.target()], short).connect();
     let mut live = client.subscribe(channel("a"), From::New).await.unwrap();
     let mut number = 0;
-    while asked.load(Ordering::Relaxed) < 3 {
+    while asked.load(Ordering::Relaxed) < 5 {
         soon(client.publish(say("a", &number.to_string()))).await.unwrap();
         number += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let expected: Vec<String> = (0..number).map(|number| number.to_string()).collect();
     assert_eq!(texts(&mut live, number).await, expected);
+    assert_eq!(road.travelled(), 1, "over one connection");
 }

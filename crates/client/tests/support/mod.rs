@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
 use std::future::{Future, pending};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use inkwire_client::{ChannelName, Client, Event, Fields, Publish, Received, Subs
 use inkwire_embedded::{Embedded, EmbeddedOptions};
 use inkwire_protocol::access::{Action, Grant};
 use inkwire_protocol::{PeerId, User, Username};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -133,15 +134,20 @@ pub struct Road {
 
 impl Road {
     pub async fn to(server: SocketAddr) -> Self {
+        Self::long(server, Duration::ZERO).await
+    }
+
+    /// On which whatever the server says takes a while.
+    pub async fn long(server: SocketAddr, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let travellers = Arc::<Mutex<Vec<AbortHandle>>>::default();
         let all = Arc::clone(&travellers);
         let accepting = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let task = tokio::spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(server).await {
-                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    if let Ok(server) = TcpStream::connect(server).await {
+                        let _ = carry(client, server, delay).await;
                     }
                 });
                 all.lock().unwrap().push(task.abort_handle());
@@ -154,11 +160,36 @@ impl Road {
         target(self.address)
     }
 
+    /// How many have come this way so far, if none was cut.
+    pub fn travelled(&self) -> usize {
+        self.travellers.lock().unwrap().len()
+    }
+
     /// Cuts each connection with this chance; how many that were.
     pub fn cut(&self, mut chance: impl FnMut() -> bool) -> usize {
         let mut travellers = self.travellers.lock().unwrap();
         travellers.retain(|traveller| !traveller.is_finished());
         travellers.iter().filter(|_| chance()).map(AbortHandle::abort).count()
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, delay: Duration) -> io::Result<()> {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let back = async {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let count = from_server.read(&mut bytes).await?;
+            tokio::time::sleep(delay).await;
+            if count == 0 {
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&bytes[..count]).await?;
+        }
+    };
+    tokio::select! {
+        end = copy(&mut from_client, &mut to_server) => end.map(drop),
+        end = back => end,
     }
 }
 
