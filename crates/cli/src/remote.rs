@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use inkwire_client::{Client, Code, Error, State, Target, Token, access};
 use inkwire_protocol::Username;
 
-use crate::arguments::RemoteArguments;
+use crate::arguments::{LOCAL, RemoteArguments};
 
 /// How long a verb that ends by itself waits for a server that does not answer: a restart takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +36,10 @@ pub(crate) struct Remote {
 impl Remote {
     pub(crate) fn new(arguments: RemoteArguments) -> Self {
         let RemoteArguments { urls, token } = arguments;
+        let mut urls: Vec<Target> = urls.into_iter().flatten().collect();
+        if urls.is_empty() {
+            urls.push(LOCAL.parse().expect("the default is a URL"));
+        }
         match token.filter(|token| !token.is_empty()) {
             Some(token) => Self { targets: urls, token: Token::fixed(token), was_given: true },
             None => Self { token: ask(urls.clone()), targets: urls, was_given: false },

@@ -17,7 +17,7 @@ use clap_complete::Shell;
 pub(crate) use bench::{BenchArguments, Transport};
 pub(crate) use publish::PublishArguments;
 pub(crate) use read::ReadArguments;
-pub(crate) use remote::RemoteArguments;
+pub(crate) use remote::{LOCAL, RemoteArguments};
 pub(crate) use serve::{LogFormat, ServeArguments};
 pub(crate) use subscribe::SubscribeArguments;
 pub(crate) use token::TokenArguments;
