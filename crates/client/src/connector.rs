@@ -49,7 +49,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    fn new(token: Token, shown: Shown) -> Self {
+    pub(crate) fn new(token: Token, shown: Shown) -> Self {
         Self { next: token.after(&shown), token, newest: shown }
     }
 

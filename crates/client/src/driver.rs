@@ -32,6 +32,9 @@ const SILENCE: Duration = Duration::from_secs(25);
 /// How often a client without a connection looks whose patience is over.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Why the server closes with 4401.
+const EXPIRED: &str = "the token has expired";
+
 /// What is asked of the task.
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -99,8 +102,12 @@ impl Driver {
             };
             match self.desk.with_connection(socket, &mut tokens).await {
                 End::Lost(reason) => self.connector.lost(since, tokens, reason),
-                End::Expired if self.connector.forget_token() => {}
-                End::Expired => return Error::refused(Code::Unauthorized, "the token has expired"),
+                End::Expired => {
+                    self.connector.lost(since, tokens, EXPIRED.into());
+                    if !self.connector.forget_token() {
+                        return Error::refused(Code::Unauthorized, EXPIRED);
+                    }
+                }
                 End::Final(error) => return error,
             }
             self.desk.lost();
@@ -151,14 +158,15 @@ impl Desk {
             }
             let due = self.due(&socket);
             select! {
-                sound = socket.listen() => {
-                    heard_at = Instant::now();
-                    match sound {
-                        Ok(Sound::Text(text)) => if let Err(end) = self.hear(text) { return end },
-                        Ok(Sound::Pulse) => {}
-                        Err(end) => return lost(end),
+                sound = socket.listen() => match sound {
+                    Ok(Sound::Text(text)) => {
+                        heard_at = Instant::now();
+                        if let Err(end) = self.hear(text) { return end }
                     }
-                }
+                    Ok(Sound::Pulse) => heard_at = Instant::now(),
+                    Ok(Sound::Flushed) => {}
+                    Err(end) => return lost(end),
+                },
                 // Taken in only as fast as it is written.
                 ask = self.asks.recv(), if socket.is_flushed() => match ask {
                     Some(ask) => self.take(ask),
@@ -288,5 +296,52 @@ fn lost(Ended { code, reason }: Ended) -> End {
         Some(4401) => End::Expired,
         Some(1002 | 1003 | 1007 | 1009) => End::Final(Error::Misheard(reason)),
         _ => End::Lost(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Shown, Token};
+    use inkwire_core::ProducerId;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    fn desk() -> (mpsc::Sender<Ask>, Desk) {
+        let (sender, asks) = mpsc::channel(1);
+        let desk = Desk {
+            asks,
+            attention: Arc::default(),
+            patience: None,
+            outstanding: Outstanding::new(ProducerId::new("p").unwrap()),
+            followers: Followers::default(),
+            last_id: 0,
+        };
+        (sender, desk)
+    }
+
+    fn tokens() -> Tokens {
+        Tokens::new(Token::fixed("t"), Shown { text: "t".into(), renew: None })
+    }
+
+    /// Seen to fail: when a ping that was written counts as a sign of life.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_left_and_one_that_answers_is_not() {
+        let (_client, mut desk) = desk();
+        let (ours, mut theirs) = duplex(1 << 20);
+        let began = Instant::now();
+        let answering = async {
+            for _ in 0..10 {
+                // A ping without content, masked, is answered with a pong.
+                theirs.read_exact(&mut [0; 6]).await.unwrap();
+                theirs.write_all(&[0x8a, 0]).await.unwrap();
+            }
+            pending::<()>().await;
+        };
+        let end = select! {
+            end = async { desk.with_connection(Socket::over(Box::new(ours)).await, &mut tokens()).await } => end,
+            () = answering => panic!("it goes on for ever"),
+        };
+        assert!(matches!(end, End::Lost(reason) if reason.contains("sign of life")));
+        assert_eq!(began.elapsed().as_secs(), 120, "ten pings from 0 s on, and then three without an answer");
     }
 }

@@ -74,6 +74,8 @@ pub(crate) enum Sound {
     Text(Text),
     /// A sign of life.
     Pulse,
+    /// Nothing; but everything that was queued is written, and more may be.
+    Flushed,
 }
 
 impl fmt::Debug for Socket {
@@ -96,6 +98,14 @@ impl Socket {
             Err(WebSocketError::Http(response)) => Err(refusal(target, &response)),
             Err(error) => Err(unreachable(&error)),
         }
+    }
+
+    /// A client's end of an open WebSocket.
+    #[cfg(test)]
+    pub(crate) async fn over(connection: Connection) -> Self {
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+        let stream = WebSocketStream::from_raw_socket(connection, role, Some(config())).await;
+        Self { stream, is_flushed: true }
     }
 
     /// Puts a text among what is written while [`Socket::hear`] is awaited.
@@ -132,7 +142,7 @@ impl Socket {
         }
     }
 
-    /// As [`Socket::hear`], and ready at any other sign of life too.
+    /// As [`Socket::hear`], and ready at any other sign of life too, and when everything is written.
     pub(crate) async fn listen(&mut self) -> Result<Sound, Ended> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -155,7 +165,7 @@ impl Socket {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Err(ended(&error))),
             Poll::Ready(None) => Poll::Ready(Err(broken("the connection has ended"))),
             // There is room again: whoever waits to queue more is to know.
-            Poll::Pending if self.is_flushed && !was_flushed => Poll::Ready(Ok(Sound::Pulse)),
+            Poll::Pending if self.is_flushed && !was_flushed => Poll::Ready(Ok(Sound::Flushed)),
             Poll::Pending => Poll::Pending,
         }
     }
