@@ -1,5 +1,6 @@
 //! A stream of bytes to a target, with TLS where the target asks for it. Trusts what the system trusts.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,10 +13,27 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::error::Error;
 use crate::target::{Security, Target};
 
-/// How long connecting may take, TLS included. A machine that is gone does not answer at all; the next target is tried then.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long connecting may take, and as long again a handshake or the head of an answer. A machine that is gone does not
+/// answer at all, and a process that is stopped neither; the next target is tried then.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Waits for an answer, but not for ever.
+///
+/// # Errors
+/// [`Error::Unreachable`] when there is none in time, or something else than an answer.
+pub(crate) async fn answer<T, E: fmt::Display>(
+    target: &Target,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    let unreachable = |why: &dyn fmt::Display| Error::Unreachable(format!("{target}: {why}"));
+    match timeout(ANSWER_WITHIN, answer).await {
+        Ok(answered) => answered.map_err(|error| unreachable(&error)),
+        Err(_) => Err(unreachable(&format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+    }
+}
 
 /// Bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -28,10 +46,9 @@ pub(crate) type Connection = Box<dyn ByteStream>;
 /// Connects to a target.
 ///
 /// # Errors
-/// Those of resolving, connecting and of TLS; [`io::ErrorKind::TimedOut`] after 10 s.
-pub(crate) async fn connect(target: &Target) -> io::Result<Connection> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
-    timeout(CONNECT_WITHIN, open(target)).await.unwrap_or_else(|_| Err(late()))
+/// [`Error::Unreachable`].
+pub(crate) async fn connect(target: &Target) -> Result<Connection, Error> {
+    answer(target, open(target)).await
 }
 
 async fn open(target: &Target) -> io::Result<Connection> {

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use inkwire_protocol::{Code, Problem, Refused};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connection::connect;
+use crate::connection::{answer, connect};
 use crate::error::Error;
 use crate::target::Target;
 
@@ -57,11 +57,11 @@ pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Error> {
 pub(crate) async fn send(target: &Target, request: Builder, body: Vec<u8>) -> Result<Answer, Error> {
     let wrong = |error: ::http::Error| Error::refused(Code::Invalid, error.to_string());
     let request = request.body(Full::new(Bytes::from(body))).map_err(wrong)?;
-    let connection = connect(target).await.map_err(|error| unreachable(target, &error))?;
-    let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(connection)).await;
-    let (mut sender, driver) = handshake.map_err(|error| unreachable(target, &error))?;
+    let connection = TokioIo::new(connect(target).await?);
+    let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(connection);
+    let (mut sender, driver) = answer(target, handshake).await?;
     let connection = AbortOnDropHandle::new(tokio::spawn(driver));
-    let response = sender.send_request(request).await.map_err(|error| unreachable(target, &error))?;
+    let response = answer(target, sender.send_request(request)).await?;
     Ok(Answer { target: target.clone(), response, connection })
 }
 

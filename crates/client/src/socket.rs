@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use crate::connection::{Connection, connect};
+use crate::connection::{Connection, answer, connect};
 use crate::error::Error;
 use crate::http::bearer;
 use crate::target::Target;
@@ -90,13 +90,19 @@ impl Socket {
     /// # Errors
     /// [`Error::Refused`] when the server answered otherwise, [`Error::Unreachable`] when it did not.
     pub async fn open(target: &Target, token: &str) -> Result<Self, Error> {
-        let unreachable = |error: &dyn fmt::Display| Error::Unreachable(format!("{target}: {error}"));
         let request = request(target, token)?;
-        let connection = connect(target).await.map_err(|error| unreachable(&error))?;
-        match client_async_with_config(request, connection, Some(config())).await {
+        let connection = connect(target).await?;
+        let handshake = client_async_with_config(request, connection, Some(config()));
+        // That the server answers otherwise is an answer too.
+        let answered = answer(target, async {
+            match handshake.await {
+                Err(WebSocketError::Http(response)) => Ok(Err(response)),
+                opened => opened.map(Ok),
+            }
+        });
+        match answered.await? {
             Ok((stream, _)) => Ok(Self { stream, is_flushed: true }),
-            Err(WebSocketError::Http(response)) => Err(refusal(target, &response)),
-            Err(error) => Err(unreachable(&error)),
+            Err(response) => Err(refusal(target, &response)),
         }
     }
 

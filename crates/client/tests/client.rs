@@ -107,6 +107,16 @@ async fn patience_has_an_end_where_one_is_asked_for() {
     assert!(matches!(soon(client.subscribe(channel("a"), From::New)).await, Err(Error::Unreachable(_))));
 }
 
+/// Takes ten seconds: as long as a server may take to answer.
+#[tokio::test]
+async fn a_server_that_takes_connections_and_says_nothing_is_passed_over() {
+    let house = House::open();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let targets = [support::target(silent.local_addr().unwrap()), house.target()];
+    let client = Client::builder(targets, Token::fixed(token("*", HOUR))).connect();
+    soon(client.publish(say("a", "one"))).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_next_target_is_tried_and_a_restart_is_survived() {
     let house = House::open();
