@@ -52,6 +52,8 @@ pub(crate) struct Session {
 struct Following {
     /// What the client calls it.
     name: ChannelName,
+    /// Whether that is not its real name: the frames that others share name another channel.
+    is_alias: bool,
     subscription: Subscription,
 }
 
@@ -140,7 +142,8 @@ impl Session {
             self.app.hub.subscribe(&request.channel, start, Arc::clone(&self.wake)).await?;
         // Most clients follow one channel.
         self.following.reserve_exact(1);
-        self.following.push(Following { name, subscription });
+        let is_alias = name != request.channel;
+        self.following.push(Following { name, is_alias, subscription });
         Ok(Subscribed { offset: started.cursor, gap: started.gap })
     }
 
@@ -149,7 +152,7 @@ impl Session {
         if self.app.channels.has_broadcasts() {
             let name = broadcast_channel();
             let (subscription, _) = self.app.hub.subscribe(&name, Start::New, Arc::clone(&self.wake)).await?;
-            self.following.push(Following { name, subscription });
+            self.following.push(Following { name, is_alias: false, subscription });
         }
         Ok(())
     }
@@ -350,10 +353,10 @@ impl App {
     }
 
     fn tell(&self, client: &Client, following: &Following, message: &Delivery, door: &mut impl Door) {
-        let Following { name, subscription } = following;
+        let Following { name, is_alias, .. } = following;
         match self.hooks.deliver(client, name, message) {
-            Verdict::Tell if name == subscription.channel() => door.tell(name, Told::Message(message)),
-            Verdict::Tell => door.tell(name, Told::Own(message)),
+            Verdict::Tell if *is_alias => door.tell(name, Told::Own(message)),
+            Verdict::Tell => door.tell(name, Told::Message(message)),
             Verdict::TellInstead(fields) => {
                 door.tell(name, Told::Own(&Message { fields, ..Message::clone(message) }));
             }

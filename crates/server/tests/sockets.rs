@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use inkwire::{Action, Options};
 use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use serde_json::{Value, json};
@@ -306,10 +307,10 @@ async fn limits_close_with_their_code() {
     let mut large = Socket::anybody(&node, "a").await;
     // Just below the limit is taken.
     large.publish("a", &"x".repeat((1 << 20) - 200)).await;
-    let _ = futures_util::SinkExt::send(&mut large.stream, Message::text("x".repeat((1 << 20) + 1))).await;
+    let _ = large.stream.send(Message::text("x".repeat((1 << 20) + 1))).await;
     assert_eq!(large.closed().await, 1009);
     let mut binary = Socket::anybody(&node, "a").await;
-    futures_util::SinkExt::send(&mut binary.stream, Message::binary(vec![1])).await.unwrap();
+    binary.stream.send(Message::binary(vec![1])).await.unwrap();
     assert_eq!(binary.closed().await, 1003);
     let mut polite = Socket::anybody(&node, "a").await;
     polite.stream.close(None).await.unwrap();
@@ -325,6 +326,26 @@ async fn a_token_that_expires_closes_the_socket_unless_it_is_renewed() {
     kept.done(json!({ "op": "auth", "token": any("kept") })).await;
     assert_eq!(lost.closed().await, 4401);
     kept.publish("a", "still here").await;
+}
+
+#[tokio::test]
+async fn a_client_that_talks_without_end_is_closed_in_time_all_the_same() {
+    let node = Node::start().await;
+    let loud = Socket::open(&node, &token("loud", &[], Duration::from_secs(1))).await;
+    let (mut sink, mut stream) = loud.stream.split();
+    let talking =
+        tokio::spawn(async move { while sink.send(Message::text("{\"op\":\"ping\"}")).await.is_ok() {} });
+    let ended = tokio::time::timeout(support::PATIENCE, async {
+        while let Some(Ok(message)) = stream.next().await {
+            if let Some(code) = close_code(&message) {
+                return Some(code);
+            }
+        }
+        None
+    });
+    // The goodbye may be lost on somebody who does not listen; the end is not.
+    assert!(matches!(ended.await.unwrap(), Some(4401) | None));
+    talking.await.unwrap();
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ use crate::session::{Door, Level, Session, Told};
 pub(super) const LARGEST_MESSAGE: usize = 1 << 20;
 /// How many bytes may wait before no more messages are pulled.
 const WRITE: usize = 64 << 10;
+/// How often in a row messages come before everything else.
+const MOST_IN_A_ROW: u8 = 8;
 /// How many bytes may wait before no more commands are read.
 const MOST_REPLIES: usize = 1 << 20;
 /// How long what was written to a peer may stay unanswered: as for event streams, below what a person would take for a
@@ -90,6 +92,8 @@ pub(super) struct Client<C> {
     more: bool,
     /// What the client does that takes time; most only listen.
     pub(super) busy: Option<Box<Busy>>,
+    /// How often in a row it was messages of channels that happened.
+    stirred_in_a_row: u8,
     /// Something was written since the last heartbeat.
     has_written: bool,
 }
@@ -125,7 +129,17 @@ impl<C: Connection> Client<C> {
     pub(super) fn new(app: Arc<App>, socket: Socket<C>, session: Session) -> Self {
         let pulse = Pulse::new(app.drain.clone(), session.client().identity().expires);
         let outlet = Outlet(socket);
-        Self { app, outlet, session, pulse, peer: None, more: false, busy: None, has_written: true }
+        Self {
+            app,
+            outlet,
+            session,
+            pulse,
+            peer: None,
+            more: false,
+            busy: None,
+            stirred_in_a_row: 0,
+            has_written: true,
+        }
     }
 
     /// Says who the client is; continues the peer's stream if it shows a position.
@@ -145,7 +159,12 @@ impl<C: Connection> Client<C> {
 
     async fn run(&mut self) -> End {
         loop {
-            let went_on = match self.happen().await {
+            let happened = self.happen().await;
+            self.stirred_in_a_row = match happened {
+                Happened::Stirred if self.stirred_in_a_row < MOST_IN_A_ROW => self.stirred_in_a_row + 1,
+                _ => 0,
+            };
+            let went_on = match happened {
                 Happened::Transferred(Transfer::Written(Ok(()))) => {
                     self.has_written = true;
                     self.go_on_delivering().await;
@@ -187,16 +206,26 @@ impl<C: Connection> Client<C> {
 
     /// Waits for whatever comes first. While something waits to be written, nothing is pulled.
     async fn happen(&mut self) -> Happened {
-        let Self { outlet: Outlet(socket), session, pulse, peer, busy, .. } = self;
+        let Self { outlet: Outlet(socket), session, pulse, peer, busy, stirred_in_a_row, .. } = self;
         let waiting = socket.waiting();
         let has_room = waiting < MOST_REPLIES && busy.as_ref().is_none_or(|busy| busy.has_room());
         let listens = if has_room { Listens::Yes } else { Listens::No };
+        // Most of what happens is messages, so they are looked at first; but not for ever.
+        let is_turn = *stirred_in_a_row < MOST_IN_A_ROW;
+        // The rest in no order, so that nothing, the token's end least of all, waits behind a client that talks.
+        let rest = async {
+            tokio::select! {
+                transfer = socket.transfer(listens) => Happened::Transferred(transfer),
+                done = Busy::happen(busy) => Happened::Done(done),
+                () = stirred(peer), if waiting == 0 => Happened::PeerStirred,
+                beat = pulse.beat() => Happened::Beat(beat),
+                () = session.woken(), if waiting == 0 && !is_turn => Happened::Stirred,
+            }
+        };
         tokio::select! {
-            () = session.woken(), if waiting == 0 => Happened::Stirred,
-            transfer = socket.transfer(listens) => Happened::Transferred(transfer),
-            done = Busy::happen(busy) => Happened::Done(done),
-            () = stirred(peer), if waiting == 0 => Happened::PeerStirred,
-            beat = pulse.beat() => Happened::Beat(beat),
+            biased;
+            () = session.woken(), if waiting == 0 && is_turn => Happened::Stirred,
+            happened = rest => happened,
         }
     }
 
