@@ -160,6 +160,8 @@ async fn follow(
     let mut checks = interval_at(Instant::now() + jittered(check), check);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut behind = None;
+    // A channel in which nothing happens from one check to the next holds no messages in memory.
+    let mut rested = shared.head();
     loop {
         tokio::select! {
             messages = tail.waiting() => match messages {
@@ -168,6 +170,10 @@ async fn follow(
             },
             _ = checks.tick() => {
                 let known = shared.head();
+                if known == rested {
+                    lock(&shared.ring).rest();
+                }
+                rested = known;
                 let head = head(broker, channel).await?;
                 if head < known {
                     return Ok("the log went back");

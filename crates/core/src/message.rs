@@ -1,5 +1,6 @@
 //! What a channel holds, and what is handed in to be published. Values only.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::name::{FieldName, Key, NameError, ProducerId, Version};
@@ -19,11 +20,12 @@ impl Fields {
         if fields.is_empty() {
             return Err(NameError("a message has at least one field"));
         }
-        let twice = fields
-            .iter()
-            .enumerate()
-            .any(|(at, (name, _))| fields.iter().take(at).any(|(other, _)| other == name));
-        if twice { Err(NameError("a field stands twice")) } else { Ok(Self(fields)) }
+        let mut names = HashSet::with_capacity(fields.len());
+        if fields.iter().all(|(name, _)| names.insert(name)) {
+            Ok(Self(fields))
+        } else {
+            Err(NameError("a field stands twice"))
+        }
     }
 
     /// Fields whose names the program itself wrote down.

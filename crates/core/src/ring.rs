@@ -56,6 +56,12 @@ impl Ring {
         self.bytes = 0;
     }
 
+    /// Lets go of the messages: nothing has come for a while, and whoever is still behind reads the log.
+    pub fn rest(&mut self) {
+        self.messages = VecDeque::new();
+        self.bytes = 0;
+    }
+
     /// Takes an announcement. One that does not continue the ring starts it anew.
     pub fn push(&mut self, message: Arc<Message>) {
         match step(self.head, &message) {
@@ -132,6 +138,18 @@ mod tests {
         ring.push(message(3, 4));
         assert_eq!(ring.since(at(2), 10), Since::Unknown);
         assert_eq!(offsets(ring.since(at(3), 10)), [4]);
+    }
+
+    #[test]
+    fn a_rested_ring_goes_on_where_it_was() {
+        let mut ring = Ring::default();
+        ring.reset(at(1));
+        ring.push(message(1, 2));
+        ring.rest();
+        assert_eq!(ring.since(at(1), 10), Since::Unknown);
+        assert_eq!(ring.since(at(2), 10), Since::Level);
+        ring.push(message(2, 3));
+        assert_eq!(offsets(ring.since(at(2), 10)), [3]);
     }
 
     #[test]

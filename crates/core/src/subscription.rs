@@ -27,8 +27,12 @@ use crate::ring::Since;
 /// How many messages are taken at once.
 pub const BATCH: usize = 256;
 
-/// How many messages the first read of the log takes: nobody knows yet how large they are.
-const FIRST_READ: usize = 16;
+/// How many messages the first read of the log takes: nobody knows yet how large they are, and a thousand readers may come
+/// at once.
+const FIRST_READ: usize = 1;
+
+/// By how much each read may be larger than the one before it.
+const GROWTH: usize = 4;
 
 /// How many bytes a read of the log should bring. The next read asks for as many messages as would have.
 const READ_BYTES: usize = 256 << 10;
@@ -315,11 +319,11 @@ impl Subscription {
 /// messages are.
 fn next_limit(limit: usize, page: &Page) -> usize {
     let bytes: usize = page.messages.iter().map(|message| message.weight()).sum();
-    if bytes > READ_BYTES {
-        (page.messages.len() * READ_BYTES / bytes).max(1)
-    } else {
-        (limit * 2).min(BATCH)
-    }
+    let fitting = match bytes {
+        0 => BATCH,
+        bytes => page.messages.len() * READ_BYTES / bytes,
+    };
+    fitting.min(limit * GROWTH).clamp(1, BATCH)
 }
 
 impl Drop for Subscription {
@@ -328,5 +332,37 @@ impl Drop for Subscription {
             feed.rise(self.seat);
             self.hub.release(&self.channel, feed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Fields, Message};
+
+    /// How many messages of a size the reads after the first one take.
+    fn reads(size: usize) -> Vec<usize> {
+        let text = "x".repeat(size);
+        let message = Message {
+            offset: Offset::ZERO,
+            prev: Offset::ZERO,
+            fields: Fields::of([("t", &text)]),
+            keyed: None,
+        };
+        let message = Arc::new(message);
+        let mut limit = FIRST_READ;
+        let next = |_| {
+            let messages = vec![Arc::clone(&message); limit];
+            limit = next_limit(limit, &Page { messages, head: Offset::ZERO, continuity: Continuity::Proved });
+            limit
+        };
+        (0..5).map(next).collect()
+    }
+
+    #[test]
+    fn reads_grow_while_messages_are_small() {
+        assert_eq!(reads(10), [4, 16, 64, 256, 256]);
+        assert_eq!(reads(20_000), [4, 13, 13, 13, 13]);
+        assert_eq!(reads(1 << 20), [1, 1, 1, 1, 1]);
     }
 }

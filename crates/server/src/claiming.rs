@@ -123,7 +123,7 @@ impl Claimant {
             while alarm.ready().await.is_some() {}
             tokio::select! {
                 () = wake.woken() => {}
-                () = sleep(LOOK_AGAIN.min(self.claim.min_idle.max(Duration::from_millis(100)))) => {}
+                () = sleep(LOOK_AGAIN) => {}
                 () = &mut ended => return Ok(Vec::new()),
             }
         }

@@ -82,20 +82,28 @@ fn is_for_a_stream(request: &Request<Body>) -> bool {
 
 /// What follows the head of an answer.
 pub(crate) enum Rest {
-    /// A stream to be written.
-    Stream(Body),
+    /// A stream to be written: of a peer, who is to be noticed when it vanishes, or of a channel, whose reader may be slow.
+    Stream(Of, Body),
     /// A WebSocket to be served.
     Socket(Box<Opened>),
+}
+
+/// Whose stream it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Peer,
+    Channel,
 }
 
 /// Answers a request for a stream, up to where the stream begins.
 pub(crate) async fn answer(stream: &mut TcpStream, opening: Opening, router: Router) -> io::Result<Rest> {
     consume(stream, opening.length).await?;
+    let of = if opening.request.uri().path() == "/connect" { Of::Peer } else { Of::Channel };
     let mut answer = router.oneshot(opening.request).await.unwrap_or_else(|never| match never {});
     let opened = Handover::of(&mut answer);
     let (head, body) = take_apart(answer, opened.is_some()).await;
     stream.write_all(&head).await?;
-    Ok(opened.map_or(Rest::Stream(body), |opened| Rest::Socket(Box::new(opened))))
+    Ok(opened.map_or(Rest::Stream(of, body), |opened| Rest::Socket(Box::new(opened))))
 }
 
 /// Writes a stream to its end, or until the client hangs up.
@@ -121,7 +129,10 @@ async fn consume(stream: &mut TcpStream, length: usize) -> io::Result<()> {
 /// The bytes that come before a stream, and the stream. An answer that is no stream becomes bytes as a whole.
 async fn take_apart(mut answer: Response<Body>, is_socket: bool) -> (Vec<u8>, Body) {
     let headers = answer.headers_mut();
-    if !is_socket {
+    if is_socket {
+        // What follows is no body (RFC 9110, 8.6).
+        headers.remove(CONTENT_LENGTH);
+    } else {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {

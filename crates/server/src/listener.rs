@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::direct::{self, Rest};
+use crate::direct::{self, Of, Rest};
 use crate::http::Handover;
 use crate::metrics::Counted;
 use crate::tls::Tls;
@@ -140,7 +140,12 @@ fn serve_stream(
     });
     async move {
         match answering.await? {
-            (stream, Rest::Stream(body)) => direct::pump(stream, body).await?,
+            (stream, Rest::Stream(of, body)) => {
+                if of == Of::Channel {
+                    ws::Connection::set_patience(&stream, None);
+                }
+                direct::pump(stream, body).await?;
+            }
             (stream, Rest::Socket(opened)) => ws::serve(stream, &[], *opened).await,
         }
         Ok(())

@@ -41,13 +41,13 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// For a connection whose token expires then.
     pub(crate) fn new(mut drain: Drain, expires: SystemTime) -> Self {
-        let ping = Instant::now() + PING;
+        let (ping, expires) = (Instant::now() + PING, monotonic(expires));
         Self {
             drain: Some(Box::pin(async move { drain.begun().await })),
             ping,
-            expires: monotonic(expires),
+            expires,
             drained: None,
-            next: Box::pin(sleep_until(ping)),
+            next: Box::pin(sleep_until(ping.min(expires))),
         }
     }
 

@@ -158,8 +158,10 @@ impl Session {
     }
 
     /// Follows a channel no more; nothing happens to one that is not followed.
-    pub(crate) fn unsubscribe(&mut self, name: &ChannelName) {
+    pub(crate) fn unsubscribe(&mut self, name: &ChannelName) -> Result<(), Refused> {
+        not_reserved(name)?;
         self.following.retain(|following| following.name != *name);
+        Ok(())
     }
 
     /// Tells what there is to tell, until everything is told or the door is full.

@@ -36,6 +36,7 @@ async fn a_token_comes_with_the_request_or_with_the_first_command() {
     let node = Node::start().await;
     assert_eq!(status(&node, "?token=nonsense").await, 403);
     assert_eq!(node.get("/ws").await.status(), 400);
+    assert_eq!(reqwest::Client::new().post(format!("{}/ws", node.url)).send().await.unwrap().status(), 405);
 
     let mut early = Socket::try_open(&node, &format!("?token={}", any("ann"))).await.unwrap();
     let connected = early.event().await;
@@ -258,6 +259,7 @@ async fn grants_decide() {
         claim("b"),
         json!({ "op": "ack", "channel": "b", "group": "g", "offsets": ["1-0"] }),
         subscribe("$peer/r", "0"),
+        json!({ "op": "unsubscribe", "channel": "$broadcast" }),
     ] {
         assert_eq!(socket.refused(other).await, "forbidden");
     }
@@ -299,6 +301,43 @@ async fn workers_share_a_channel() {
     assert_eq!(worker.done(fresh.clone()).await["messages"], json!([]));
     boss.publish("jobs", "3").await;
     assert_eq!(worker.done(fresh).await["messages"][0]["text"], "3");
+}
+
+/// Whoever waits must not keep others from the store, however much is asked at once.
+#[tokio::test]
+async fn claims_that_wait_hold_up_nobody() {
+    let folder = std::env::temp_dir().join(format!("inkwire-claims-{}", std::process::id()));
+    let store = Embedded::open(EmbeddedOptions::new(&folder)).unwrap();
+    let node = Node::with(Arc::new(store), options()).await;
+    let (mut ann, mut bob) = (Socket::anybody(&node, "ann").await, Socket::anybody(&node, "bob").await);
+    ann.publish("a", "1").await;
+    for n in 0..16 {
+        let claim = json!({ "id": n, "op": "claim", "channel": "a", "group": format!("g{n}"), "consumer": "c",
+                            "from": "$", "blockMs": 20_000 });
+        ann.stream.feed(Message::text(claim.to_string())).await.unwrap();
+    }
+    ann.stream.feed(Message::text(r#"{"id":99,"op":"read","channel":"a"}"#)).await.unwrap();
+    ann.stream.flush().await.unwrap();
+    assert_eq!(ann.reply(99).await["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(bob.done(json!({ "op": "read", "channel": "a" })).await["gap"], false);
+    let one_more =
+        json!({ "op": "claim", "channel": "a", "group": "h", "consumer": "c", "from": "$", "blockMs": 1 });
+    assert_eq!(ann.refused(one_more).await, "conflict");
+    bob.publish("a", "2").await;
+    for _ in 0..16 {
+        assert_eq!(ann.json().await["messages"][0]["text"], "2");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn many_fields_are_no_trouble() {
+    let node = Node::start().await;
+    let mut socket = Socket::anybody(&node, "ann").await;
+    let fields: serde_json::Map<_, _> = (0..80_000).map(|n| (format!("{n:x}"), json!(""))).collect();
+    socket.done(json!({ "op": "publish", "channel": "a", "fields": fields })).await;
+    let page = socket.done(json!({ "op": "read", "channel": "a" })).await;
+    assert_eq!(page["messages"][0].as_object().unwrap().len(), 80_001);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub(crate) struct Readers(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     directory: Arc<Directory>,
 }
@@ -30,7 +30,7 @@ struct Pool {
 impl Readers {
     /// A pool that opens its connections when they are wanted.
     pub(crate) fn new(directory: Arc<Directory>) -> Self {
-        Self(Arc::new(Pool { turns: Semaphore::new(READERS), idle: Mutex::default(), directory }))
+        Self(Arc::new(Pool { turns: Arc::new(Semaphore::new(READERS)), idle: Mutex::default(), directory }))
     }
 
     /// See [`Broker::read`](inkwire_core::Broker::read).
@@ -56,9 +56,14 @@ impl Readers {
         read: impl FnOnce(&Connection) -> std::result::Result<T, Trouble> + Send + 'static,
     ) -> Result<T> {
         let ended = |_| Error::Unavailable("the store's readers have ended".into());
-        let _turn = self.0.turns.acquire().await.map_err(ended)?;
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(ended)?;
         let pool = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || pool.run(read)).await;
+        // The turn belongs to the reading, not to whoever waits for it and may not be looked at for a while.
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            pool.run(read)
+        })
+        .await;
         read.map_err(|_| Error::Unavailable("reading the store was cut short".into()))?
             .map_err(|trouble| Error::Unavailable(format!("the store cannot read this: {trouble}")))
     }

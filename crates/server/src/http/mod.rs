@@ -41,7 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/connect", get(connect::connect))
         .route("/relay/{peer}/{event}", post(rooms::relay))
         .route("/rooms/{room}", get(rooms::present).post(rooms::not_a_room))
-        .route("/ws", get(ws::open).post(rooms::not_a_room))
+        .route("/ws", get(ws::open))
         .route("/ice", get(ice::ice))
         .route("/channels/{channel}", get(channels::read).post(channels::publish))
         .route("/static/{*file}", get(page::file).post(rooms::not_a_room))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::request::Parts;
@@ -82,8 +82,12 @@ pub(crate) async fn open(
 /// Checks what the client sends, and makes the proof that it was understood.
 fn check(parts: &Parts) -> Result<HeaderValue, &'static str> {
     let headers = &parts.headers;
-    if parts.version > Version::HTTP_11 {
+    if parts.version != Version::HTTP_11 {
         return Err("open the WebSocket over HTTP/1.1");
+    }
+    let once = |name: &HeaderName| headers.get_all(name).iter().count() == 1;
+    if !once(&HOST) || !once(&SEC_WEBSOCKET_KEY) || !once(&SEC_WEBSOCKET_VERSION) {
+        return Err("Host, Sec-WebSocket-Key and Sec-WebSocket-Version stand once each");
     }
     if !lists(headers, &UPGRADE, "websocket") || !lists(headers, &CONNECTION, "upgrade") {
         return Err("this path is a WebSocket's: send Connection: Upgrade and Upgrade: websocket");
@@ -122,7 +126,8 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    const GOOD: [(&str, &str); 4] = [
+    const GOOD: [(&str, &str); 5] = [
+        ("host", "x"),
         ("connection", "keep-alive, Upgrade"),
         ("upgrade", "WebSocket"),
         ("sec-websocket-version", "13"),

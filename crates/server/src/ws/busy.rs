@@ -5,25 +5,27 @@ use std::future::{Future, pending};
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use futures_util::stream::FuturesOrdered;
 use inkwire_core::Claimed;
 use inkwire_protocol::channel::PublishReply;
 use inkwire_protocol::command::CommandId;
 use inkwire_protocol::{Command, Refused};
+use tokio::task::JoinSet;
 
 /// How many publishes may be under way: enough for a store that answers a thousand times a second to be busy.
 const MOST_PUBLISHES: usize = 1_024;
 /// How many bytes of publishes may be under way; one more is begun below it.
 const MOST_PUBLISHED_BYTES: usize = 2 << 20;
-/// How many claims may wait at once.
-pub(super) const MOST_CLAIMS: usize = 64;
+/// How many claims may wait at once. Each may come back with an answer of several MiB.
+pub(super) const MOST_CLAIMS: usize = 16;
 
 /// What a client has under way.
 #[derive(Default)]
 pub(super) struct Busy {
     publishes: FuturesOrdered<BoxFuture<'static, Publication>>,
     published_bytes: usize,
-    pub(super) claims: FuturesUnordered<BoxFuture<'static, Taken>>,
+    /// Tasks of their own: what they hold while they wait for a store must not wait for this client to be looked at.
+    pub(super) claims: JoinSet<Taken>,
     /// A command that is carried out when the publishes before it are.
     pub(super) next: Option<(Option<CommandId>, Command)>,
 }
@@ -54,7 +56,7 @@ impl Busy {
                 *published_bytes -= publication.bytes;
                 Done::Published(publication)
             }
-            Some(taken) = claims.next(), if !claims.is_empty() => Done::Claimed(taken),
+            Some(Ok(taken)) = claims.join_next(), if !claims.is_empty() => Done::Claimed(taken),
             else => pending().await,
         }
     }

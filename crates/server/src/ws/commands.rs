@@ -61,7 +61,7 @@ impl<C: Connection> Client<C> {
             Command::Subscribe(subscribe) => {
                 return Ok(Reply::Subscribed(self.session.subscribe(subscribe).await?));
             }
-            Command::Unsubscribe(channel) => self.session.unsubscribe(&channel),
+            Command::Unsubscribe(channel) => self.session.unsubscribe(&channel)?,
             Command::Ack(ack) => {
                 return Ok(Reply::Acknowledged { acknowledged: self.session.acknowledge(ack).await? });
             }
@@ -111,7 +111,7 @@ impl<C: Connection> Client<C> {
         match self.session.claim(claim).await {
             Ok(Claiming::Done(claimed)) => self.answer_claim(id.as_ref(), Ok(claimed)),
             Ok(Claiming::Waiting(waiting)) => {
-                self.busy().claims.push(Box::pin(async move { (id, waiting.await) }));
+                self.busy().claims.spawn(async move { (id, waiting.await) });
             }
             Err(refused) => self.answer(id.as_ref(), &Err(refused)),
         }

@@ -32,7 +32,7 @@ pub(super) async fn begin<C: Connection>(mut socket: Socket<C>, opened: Opened) 
     let Opened { app, session, position } = opened;
     let (session, position, id) = match session {
         Some(session) => (session, position, None),
-        None => match timeout(INTRODUCTION, introduce(&mut socket, &app)).await {
+        None => match timeout(INTRODUCTION, introduce_or_drain(&mut socket, &app)).await {
             Ok(Ok(Introduced { session, position: later, id })) => (session, later.or(position), id),
             Ok(Err(End::Ours(code, reason))) => {
                 socket.close(code, reason).await;
@@ -60,6 +60,17 @@ struct Introduced {
     session: Session,
     position: Option<String>,
     id: Option<CommandId>,
+}
+
+async fn introduce_or_drain<C: Connection>(
+    socket: &mut Socket<C>,
+    app: &Arc<App>,
+) -> Result<Introduced, End> {
+    let mut drain = app.drain.clone();
+    tokio::select! {
+        introduced = introduce(socket, app) => introduced,
+        _ = drain.begun() => Err(End::Ours(CloseCode::Restart, "the node goes down")),
+    }
 }
 
 /// Waits for a token that is valid; everything else is refused.
