@@ -24,6 +24,7 @@ pub(super) struct Board {
     began: Instant,
     delivered: AtomicU64,
     dropped: AtomicU64,
+    gaps: AtomicU64,
     /// Microseconds after the beginning.
     last_delivery: AtomicU64,
     latencies: Vec<Mutex<Histogram<u64>>>,
@@ -41,6 +42,7 @@ impl Board {
             began: Instant::now(),
             delivered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
             last_delivery: AtomicU64::new(0),
             latencies: (0..SHARDS).map(|_| Mutex::new(histogram())).collect(),
             publishers,
@@ -60,6 +62,10 @@ impl Board {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
     pub(super) fn last_delivery(&self) -> Instant {
         self.began + Duration::from_micros(self.last_delivery.load(Ordering::Relaxed))
     }
@@ -74,7 +80,11 @@ impl Board {
         all
     }
 
-    fn note(&self, number: usize, samples: &[Sample]) {
+    fn note(&self, number: usize, Batch { samples, gaps }: &Batch) {
+        self.gaps.fetch_add(*gaps, Ordering::Relaxed);
+        if samples.is_empty() {
+            return;
+        }
         let now = self.micros(Instant::now());
         self.delivered.fetch_add(samples.len() as u64, Ordering::Relaxed);
         self.last_delivery.fetch_max(now, Ordering::Relaxed);
@@ -84,6 +94,14 @@ impl Board {
             latencies.saturating_record(now.saturating_sub(sample.due));
         }
     }
+}
+
+/// What was heard at once.
+#[derive(Default)]
+struct Batch {
+    samples: Vec<Sample>,
+    /// How often the server has said that something is missing.
+    gaps: u64,
 }
 
 /// A connection that follows a channel.
@@ -118,17 +136,18 @@ impl Follower {
 
     /// Follows until told to stop; what it has seen. Followers differ by their numbers.
     pub(super) async fn listen(mut self, number: usize, board: Arc<Board>, stop: CancellationToken) -> Tally {
-        let mut samples = Vec::new();
+        let mut batch = Batch::default();
         loop {
             tokio::select! {
-                heard = self.connection.hear(&mut samples) => if heard.is_err() {
+                heard = self.connection.hear(&mut batch) => if heard.is_err() {
                     board.dropped.fetch_add(1, Ordering::Relaxed);
                     return self.tally;
                 },
                 () = stop.cancelled() => return self.tally,
             }
-            board.note(number, &samples);
-            samples.drain(..).for_each(|sample| self.tally.see(sample));
+            board.note(number, &batch);
+            batch.gaps = 0;
+            batch.samples.drain(..).for_each(|sample| self.tally.see(sample));
         }
     }
 }
@@ -149,12 +168,12 @@ async fn subscribe(target: &Target, token: &str, channel: &ChannelName) -> Resul
 
 impl Connection {
     /// Waits for what comes next, and takes the samples out of it.
-    async fn hear(&mut self, samples: &mut Vec<Sample>) -> Result<(), Ended> {
+    async fn hear(&mut self, batch: &mut Batch) -> Result<(), Ended> {
         match self {
-            Self::Socket(socket) => take_frame(&socket.hear().await?, samples),
+            Self::Socket(socket) => take_frame(&socket.hear().await?, batch),
             Self::Stream { stream, rest } => {
                 let chunk = stream.chunk().await?;
-                take_chunk(&chunk, rest, samples);
+                take_chunk(&chunk, rest, batch);
             }
         }
         Ok(())
@@ -162,28 +181,31 @@ impl Connection {
 }
 
 /// A text of the WebSocket.
-fn take_frame(text: &str, samples: &mut Vec<Sample>) {
+fn take_frame(text: &str, batch: &mut Batch) {
     #[derive(Deserialize)]
-    struct Frame {
+    struct Frame<'a> {
+        event: &'a str,
         #[serde(default)]
         messages: Vec<Sample>,
     }
     // What is no message has none; a message of somebody else is none of ours.
-    if let Ok(frame) = serde_json::from_str::<Frame>(text) {
-        samples.extend(frame.messages);
+    if let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) {
+        batch.samples.extend(frame.messages);
+        batch.gaps += u64::from(frame.event == "gap");
     }
 }
 
 /// A piece of an event stream, which may end anywhere; what is left over is completed by the next.
-fn take_chunk(chunk: &[u8], rest: &mut Vec<u8>, samples: &mut Vec<Sample>) {
+fn take_chunk(chunk: &[u8], rest: &mut Vec<u8>, batch: &mut Batch) {
     rest.extend_from_slice(chunk);
     let mut lines = rest.split_inclusive(|byte| *byte == b'\n').peekable();
     let mut taken = 0;
     while let Some(line) = lines.next_if(|line| line.ends_with(b"\n")) {
         taken += line.len();
         if let Some(data) = line.strip_prefix(b"data: ") {
-            samples.extend(serde_json::from_slice::<Sample>(data).ok());
+            batch.samples.extend(serde_json::from_slice::<Sample>(data).ok());
         }
+        batch.gaps += u64::from(line == b"event: gap\n");
     }
     rest.drain(..taken);
     if rest.is_empty() {
@@ -201,22 +223,24 @@ mod tests {
         let stream = b"id: 1-0\nevent: message\ndata: {\"offset\":\"1-0\",\"p\":\"1\",\"n\":\"2\",\"t\":\"3\"}\n\n: \n\n\
             event: gap\ndata: {\"after\":\"1-0\",\"oldest\":\"2-0\"}\n\n";
         for at in 0..stream.len() {
-            let (mut rest, mut samples) = (Vec::new(), Vec::new());
-            take_chunk(&stream[..at], &mut rest, &mut samples);
-            take_chunk(&stream[at..], &mut rest, &mut samples);
-            assert_eq!(samples, [Sample { publisher: 1, number: 2, due: 3 }], "{at}");
+            let (mut rest, mut batch) = (Vec::new(), Batch::default());
+            take_chunk(&stream[..at], &mut rest, &mut batch);
+            take_chunk(&stream[at..], &mut rest, &mut batch);
+            assert_eq!(batch.samples, [Sample { publisher: 1, number: 2, due: 3 }], "{at}");
+            assert_eq!(batch.gaps, 1, "{at}");
             assert!(rest.is_empty());
         }
     }
 
     #[test]
     fn samples_are_found_in_frames() {
-        let mut samples = Vec::new();
-        take_frame(r#"{"event":"connected","user":{"id":"a","username":"b"},"node":"n"}"#, &mut samples);
+        let mut batch = Batch::default();
+        take_frame(r#"{"event":"connected","user":{"id":"a","username":"b"},"node":"n"}"#, &mut batch);
+        take_frame(r#"{"event":"gap","channel":"c","after":"1-0","oldest":"2-0"}"#, &mut batch);
         take_frame(
             r#"{"event":"messages","channel":"c","messages":[{"offset":"1-0","p":"1","n":"2","t":"3","x":""}]}"#,
-            &mut samples,
+            &mut batch,
         );
-        assert_eq!(samples, [Sample { publisher: 1, number: 2, due: 3 }]);
+        assert_eq!((batch.samples, batch.gaps), (vec![Sample { publisher: 1, number: 2, due: 3 }], 1));
     }
 }

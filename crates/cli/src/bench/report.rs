@@ -28,6 +28,8 @@ pub(super) struct Report {
     delivered: u64,
     delivered_per_second: f64,
     lost: u64,
+    /// How often followers were told that something is missing: what is lost then was not kept for long enough.
+    gaps: u64,
     doubled: u64,
     reordered: u64,
     connections_lost: u64,
@@ -92,6 +94,7 @@ impl Report {
             delivered: board.delivered(),
             delivered_per_second: per_second(board.delivered(), delivering),
             lost: tallies.iter().map(lost).sum(),
+            gaps: board.gaps(),
             doubled: tallies.iter().map(|tally| tally.doubled).sum(),
             reordered: tallies.iter().map(|tally| tally.reordered).sum(),
             connections_lost: board.dropped(),
@@ -127,10 +130,10 @@ impl fmt::Display for Report {
         let (delivered, expected, rate) = (self.delivered, self.expected, self.delivered_per_second);
         writeln!(f, "delivered   {delivered} of {expected}, {rate:.0}/s")?;
         writeln!(f, "            after {}", self.latency_ms)?;
-        let Self { lost, doubled, reordered, connections_lost, .. } = self;
+        let Self { lost, gaps, doubled, reordered, connections_lost, .. } = self;
         writeln!(
             f,
-            "flaws       {lost} lost, {doubled} doubled, {reordered} reordered; {connections_lost} connections lost"
+            "flaws       {lost} lost, {doubled} doubled, {reordered} reordered; told of {gaps} gaps; {connections_lost} connections lost"
         )
     }
 }
