@@ -67,4 +67,4 @@ chaos: ## kills and restarts the store 100 times under load; `make test` does it
 	INKWIRE_ROUNDS=100 cargo nextest run --locked --profile long --no-capture -p inkwire-embedded --test killed
 
 fuzz: ## feeds frames and commands at random for minutes; `make test` does it for a moment
-	PROPTEST_CASES=300000 cargo nextest run --locked --profile long -p inkwire-protocol -p inkwire --lib -E 'test(any_)'
+	PROPTEST_CASES=300000 cargo nextest run --locked --profile long -p inkwire-protocol -p inkwire --lib --tests -E 'test(any_)'
