@@ -1,0 +1,177 @@
+//! [`Redis`]: the broker that many nodes share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Cmd, Value};
+use async_trait::async_trait;
+use inkwire_core::{
+    Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Offset, Page, Receipt, Result, Tail,
+};
+use tokio::time::timeout;
+
+use crate::address::{Address, OptionError};
+use crate::call::{Announcement, Layout};
+use crate::dispatch::dispatch;
+use crate::endpoint::Endpoint;
+use crate::link::{Link, Troubles};
+use crate::listener::Listener;
+use crate::queue::Queue;
+use crate::reply;
+use crate::spread::Spread;
+use crate::task::Task;
+
+/// How a [`Redis`] behaves.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// Where Redis is.
+    pub address: Address,
+    /// What the names of all keys begin with. Applications that share a Redis have different ones.
+    pub prefix: String,
+    /// How long anybody waits for Redis, reconnecting included; then the answer is `unavailable`. A publish that was
+    /// given up in this way has been carried out wholly or not at all, and nobody knows which: repeat it under a
+    /// [`Producer`](inkwire_core::Producer).
+    pub patience: Duration,
+    /// The certificates (PEM) that servers behind `rediss://` are checked against; `None`: those that the system trusts.
+    pub certificates: Option<Vec<u8>>,
+}
+
+impl RedisOptions {
+    /// How long anybody waits for Redis unless told otherwise: longer than a restart takes, shorter than people wait.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+    /// What keys begin with unless told otherwise.
+    pub const PREFIX: &str = "inkwire:";
+
+    /// The defaults, at an address.
+    pub fn new(address: Address) -> Self {
+        Self { address, prefix: Self::PREFIX.to_owned(), patience: Self::PATIENCE, certificates: None }
+    }
+}
+
+/// A broker on Redis 7 or later, or on Valkey. As durable as the server's own settings.
+///
+/// It connects when it is first needed and reconnects by itself; while there is no Redis, it answers
+/// [`Error::Unavailable`].
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use inkwire_core::{Broker, ChannelName, Draft, Fields};
+/// use inkwire_redis::{Redis, RedisOptions};
+/// let broker = Redis::new(RedisOptions::new("redis://localhost".parse()?))?;
+/// let channel = ChannelName::new("greetings")?;
+/// broker.publish(&channel, Draft::plain(Fields::of([("text", "hello")]))).await?;
+/// # Ok(()) }
+/// ```
+pub struct Redis {
+    queue: Arc<Queue>,
+    spread: Arc<Spread>,
+    /// In the order of `spread`'s servers.
+    servers: Vec<Arc<Server>>,
+    patience: Duration,
+    _dispatch: Task,
+}
+
+struct Server {
+    name: String,
+    layout: Layout,
+    listener: Listener,
+    troubles: Troubles,
+}
+
+impl Redis {
+    /// A broker. Needs a Tokio runtime, and connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`OptionError`] when an option cannot be used.
+    pub fn new(options: RedisOptions) -> std::result::Result<Self, OptionError> {
+        let RedisOptions { address, prefix, patience, certificates } = options;
+        if prefix.contains(['{', '}']) {
+            return Err(OptionError::Prefix(prefix));
+        }
+        let spread = Arc::new(Spread::over(address.servers.iter().map(|server| server.name.as_str())));
+        let (mut servers, mut links) = (Vec::new(), Vec::new());
+        for server in &address.servers {
+            let endpoint = Endpoint::new(server, certificates.as_deref())?;
+            let troubles = Troubles::default();
+            let layout = Layout::new(&prefix, Announcement::Everywhere, server.info.redis_settings().db());
+            links.push(Link::new(endpoint.clone(), patience, troubles.clone()));
+            let listener = Listener::start(endpoint, layout.announcement());
+            servers.push(Arc::new(Server { name: server.name.clone(), layout, listener, troubles }));
+        }
+        let queue = Arc::<Queue>::default();
+        let dispatch = Task::spawn(dispatch(Arc::clone(&queue), Arc::clone(&spread), links));
+        Ok(Self { queue, spread, servers, patience, _dispatch: dispatch })
+    }
+
+    /// Calls the server that has a channel: at once the call takes its place among all others.
+    fn call(
+        &self,
+        channel: &ChannelName,
+        cmd: Cmd,
+    ) -> Result<impl Future<Output = Result<Value>> + Send + use<>> {
+        let (server, patience) = (Arc::clone(self.server(channel)?), self.patience);
+        let answered = timeout(patience, self.queue.push(channel, cmd)?);
+        Ok(async move {
+            match answered.await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(Error::Unavailable("the connection to Redis has ended".into())),
+                Err(_) => Err(server.gave_up(patience)),
+            }
+        })
+    }
+
+    fn layout(&self, channel: &ChannelName) -> Result<&Layout> {
+        Ok(&self.server(channel)?.layout)
+    }
+
+    fn server(&self, channel: &ChannelName) -> Result<&Arc<Server>> {
+        let server = self.servers.get(self.spread.place(channel));
+        server.ok_or_else(|| Error::Unavailable("there is no Redis".into()))
+    }
+}
+
+impl Server {
+    fn gave_up(&self, patience: Duration) -> Error {
+        let why = self.troubles.now().map_or_else(String::new, |trouble| format!(": {trouble}"));
+        Error::Unavailable(format!("Redis at {} has not answered for {patience:?}{why}", self.name))
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.servers.iter().map(|server| &server.name).collect();
+        f.debug_struct("Redis").field("servers", &names).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Broker for Redis {
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
+        let answer = self.call(channel, self.layout(channel)?.publish(channel, &draft)?)?;
+        Ok(Receipt::new(async move { reply::published(answer.await?) }))
+    }
+
+    async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
+        reply::page(self.call(channel, self.layout(channel)?.read(channel, after, limit))?.await?, after)
+    }
+
+    async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
+        let server = self.server(channel)?;
+        let tail = server.listener.tail(server.layout.audience(channel));
+        timeout(self.patience, tail).await.unwrap_or_else(|_| Err(server.gave_up(self.patience)))
+    }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        reply::claimed(self.call(channel, self.layout(channel)?.claim(channel, &claim))?.await?)
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        let cmd = self.layout(channel)?.acknowledge(channel, group, offsets);
+        reply::acknowledged(&self.call(channel, cmd)?.await?)
+    }
+}

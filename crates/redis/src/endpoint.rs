@@ -1,0 +1,128 @@
+//! How one Redis server is reached, and what it must be: Redis 7 or Valkey, and one that takes writes.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsCertificates};
+
+use crate::address::{OptionError, Server};
+
+/// How long making a connection may take, greeting included.
+const CONNECTING: Duration = Duration::from_secs(2);
+/// The oldest major version that has what the scripts use: XAUTOCLAIM that names what was deleted, and sharded
+/// announcements.
+const OLDEST: u32 = 7;
+
+/// Why there is no connection, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble(pub(crate) String);
+
+impl From<redis::RedisError> for Trouble {
+    fn from(error: redis::RedisError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A server that can be connected to.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    client: Client,
+}
+
+impl Endpoint {
+    /// A server, with the certificates (PEM) it is checked against; `None` for those that the system trusts.
+    ///
+    /// # Errors
+    /// [`OptionError`] when the certificates cannot be used.
+    pub(crate) fn new(server: &Server, certificates: Option<&[u8]>) -> Result<Self, OptionError> {
+        let info = with_protocol(server.info.clone());
+        let refused = |error: redis::RedisError| OptionError::Certificates(error.to_string());
+        let client = match certificates {
+            None => Client::open(info).map_err(refused)?,
+            Some(pem) => {
+                let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
+                Client::build_with_tls(info, certificates).map_err(refused)?
+            }
+        };
+        Ok(Self { name: server.name.clone(), client })
+    }
+
+    /// Connects, and looks who is there.
+    pub(crate) async fn connect(
+        &self,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, Trouble> {
+        let connecting = async {
+            let config = config.set_connection_timeout(None);
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            greet(&mut connection).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(CONNECTING, connecting).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble(format!("no answer within {} s", CONNECTING.as_secs()))),
+        }
+    }
+}
+
+/// Our name on the server's list of clients, and the protocol that has announcements beside answers.
+fn with_protocol(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_lib_name("inkwire", env!("CARGO_PKG_VERSION"));
+    info.set_redis_settings(settings)
+}
+
+async fn greet(connection: &mut MultiplexedConnection) -> Result<(), Trouble> {
+    let server: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    let replication: String = redis::cmd("INFO").arg("replication").query_async(connection).await?;
+    fits(&server, &replication).map_err(Trouble)
+}
+
+/// Whether a server that says this about itself can be used.
+fn fits(server: &str, replication: &str) -> Result<(), String> {
+    let version = said(server, "redis_version").unwrap_or("unknown");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < OLDEST) {
+        return Err(format!("this is Redis {version}; Redis {OLDEST} or later is needed, or Valkey"));
+    }
+    match said(server, "redis_mode") {
+        Some("cluster") => return Err("this server belongs to a cluster".into()),
+        Some("sentinel") => return Err("this is a Sentinel, which holds no data".into()),
+        _ => {}
+    }
+    match said(replication, "role") {
+        Some("slave") => Err("this server is a replica, which takes no writes".into()),
+        _ => Ok(()),
+    }
+}
+
+/// The value of a line `name:value`.
+fn said<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.split_once(':').filter(|(own, _)| *own == name).map(|(_, value)| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_servers_fit() {
+        let about = |version: &str, mode: &str| {
+            format!("# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\n")
+        };
+        let master = "role:master\r\n";
+        for good in ["7.0.15", "7.2.4", "8.2.1", "255.255.255"] {
+            assert_eq!(fits(&about(good, "standalone"), master), Ok(()), "{good}");
+        }
+        for old in ["6.2.7", "5.0.3", "", "new"] {
+            assert!(fits(&about(old, "standalone"), master).is_err_and(|why| why.contains(old)), "{old}");
+        }
+        assert!(fits(&about("7.0.0", "sentinel"), master).is_err());
+        assert!(fits(&about("7.0.0", "standalone"), "role:slave\r\n").is_err());
+        assert!(fits("", master).is_err());
+    }
+}

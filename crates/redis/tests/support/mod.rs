@@ -1,0 +1,225 @@
+//! What the tests of the Redis broker share: real servers on free ports of this machine, and words for what is published.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use inkwire_core::{
+    Broker, ChannelName, Claim, Claimed, Draft, Fields, GroupName, Message, Offset, Page, Published, Receipt,
+    Result, Tail,
+};
+use inkwire_redis::{Redis, RedisOptions};
+
+/// A server that has not started by then never will.
+const STARTING: Duration = Duration::from_secs(20);
+
+/// A directory that is gone with its value.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("inkwire-redis-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory for the test");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A Redis of a test's own, ended with its value.
+#[derive(Debug)]
+pub struct Server {
+    child: Option<Child>,
+    pub port: u16,
+    arguments: Vec<String>,
+    directory: Scratch,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// At a port that was free a moment ago.
+    pub fn at(port: u16) -> Self {
+        Self::build(port, &[])
+    }
+
+    /// With further options, as on Redis's command line. In them, `DIR` is the server's directory.
+    pub fn with(options: &[&str]) -> Self {
+        Self::build(free_port(), options)
+    }
+
+    fn build(port: u16, options: &[&str]) -> Self {
+        let directory = Scratch::new();
+        let place = directory.path().to_str().expect("a plain path");
+        let arguments = options.iter().map(|option| option.replace("DIR", place)).collect();
+        let mut server = Self { child: None, port, arguments, directory };
+        server.run();
+        server
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts the process, at the port it had, unless somebody has taken that meanwhile.
+    pub fn run(&mut self) {
+        let began = Instant::now();
+        while began.elapsed() < STARTING {
+            let mut child = self.command().spawn().expect("redis-server is installed (make test does that)");
+            while child.try_wait().expect("it can be waited for").is_none() {
+                if self.listens() {
+                    self.child = Some(child);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let log = fs::read_to_string(self.directory().join("log")).unwrap_or_default();
+        panic!("redis-server does not start: {log}");
+    }
+
+    fn command(&self) -> Command {
+        let log = File::create(self.directory().join("log")).expect("a file for the log");
+        let mut command = Command::new("redis-server");
+        command
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &self.port.to_string(),
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(&self.arguments)
+            .current_dir(self.directory())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn listens(&self) -> bool {
+        let tls = self.arguments.iter().position(|option| option == "--tls-port");
+        let port = tls.and_then(|at| self.arguments.get(at + 1)?.parse().ok()).unwrap_or(self.port);
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it can be waited for");
+        }
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill is there").success());
+    }
+
+    pub fn options(&self) -> RedisOptions {
+        RedisOptions::new(self.url().parse().expect("an address"))
+    }
+
+    pub fn broker(&self) -> Redis {
+        Redis::new(self.options()).expect("the options fit")
+    }
+
+    /// A connection of somebody else's.
+    pub async fn stranger(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).expect("an address");
+        client.get_multiplexed_async_connection().await.expect("the server answers")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// A broker and what it stands on: closed first, then ended.
+pub struct On<T> {
+    pub broker: Redis,
+    pub servers: T,
+}
+
+#[async_trait]
+impl<T: Send + Sync + 'static> Broker for On<T> {
+    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
+        self.broker.submit(channel, draft).await
+    }
+
+    async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
+        self.broker.read(channel, after, limit).await
+    }
+
+    async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
+        self.broker.tail(channel).await
+    }
+
+    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
+        self.broker.claim(channel, claim).await
+    }
+
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        group: &GroupName,
+        offsets: &[Offset],
+    ) -> Result<usize> {
+        self.broker.acknowledge(channel, group, offsets).await
+    }
+}
+
+pub fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).expect("a channel name")
+}
+
+pub fn body(text: impl std::fmt::Display) -> Fields {
+    Fields::of([("text", &text.to_string())])
+}
+
+pub async fn publish(broker: &dyn Broker, channel: &ChannelName, text: impl std::fmt::Display) -> Offset {
+    match broker.publish(channel, Draft::plain(body(text))).await {
+        Ok(Published::Appended(offset)) => offset,
+        other => panic!("expected an appended message, got {other:?}"),
+    }
+}
+
+pub fn texts<'a>(messages: impl IntoIterator<Item = &'a Arc<Message>>) -> Vec<String> {
+    messages.into_iter().map(|message| message.fields.get("text").unwrap_or_default().to_owned()).collect()
+}
