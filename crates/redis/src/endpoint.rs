@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsCertificates};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::address::{OptionError, Server};
 
@@ -41,6 +43,7 @@ impl Endpoint {
         let client = match certificates {
             None => Client::open(info).map_err(refused)?,
             Some(pem) => {
+                check(pem)?;
                 let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
                 Client::build_with_tls(info, certificates).map_err(refused)?
             }
@@ -63,6 +66,17 @@ impl Endpoint {
             Ok(outcome) => outcome,
             Err(_) => Err(Trouble(format!("no answer within {} s", CONNECTING.as_secs()))),
         }
+    }
+}
+
+/// The client library would take a file without certificates for one that trusts nobody.
+fn check(pem: &[u8]) -> Result<(), OptionError> {
+    let refused = |why: String| OptionError::Certificates(why);
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(refused("there is none in the file".into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused(error.to_string())),
     }
 }
 
