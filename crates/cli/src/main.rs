@@ -1,9 +1,9 @@
 //! The binary `inkwire`: the only place with environment, files and standard output.
 //!
 //! [`arguments`] is what was typed; each verb has a file that does what follows from it. [`remote`] is what the verbs share
-//! that talk to a server, [`lines`] what they print; [`environment`] is the file `.env`, [`data`] the node's directory,
-//! [`certificate`] the files that TLS needs, [`retain`] the rules for what channels keep, [`board`] the page that is built into
-//! the binary.
+//! that talk to a server, [`lines`] what they print; [`environment`] is the file `.env`, [`store`] where the logs are,
+//! [`data`] the node's directory, [`certificate`] the files that TLS needs, [`retain`] the rules for what channels keep,
+//! [`board`] the page that is built into the binary.
 
 mod arguments;
 mod bench;
@@ -20,6 +20,7 @@ mod remote;
 mod retain;
 mod serve;
 mod signals;
+mod store;
 mod subscribe;
 mod token;
 mod work;

@@ -2,19 +2,16 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use inkwire::{Anonymous, Ice, Options, Origins, Rate, Server, TokenSecret};
-use inkwire_core::Broker;
-use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use crate::arguments::ServeArguments;
 use crate::certificate::Certificate;
 use crate::signals::Signals;
+use crate::store::Store;
 use crate::{board, data, logging};
 
 /// The port unless another is given.
@@ -24,27 +21,27 @@ const PORT: u16 = 8081;
 pub(crate) fn run(mut arguments: ServeArguments) -> Result<()> {
     logging::start(&arguments.log, arguments.log_format)?;
     let address = SocketAddr::new(arguments.bind, port(arguments.port)?);
-    let storage = if arguments.ephemeral { None } else { Some(arguments.data_dir.clone()) };
+    let store = Store::of(&mut arguments)?;
     let certificate = Certificate::read(arguments.tls_cert.take(), arguments.tls_key.take())?;
-    let options = options(arguments)?;
+    let options = options(arguments, &store)?;
     // One descriptor a connection: the limit that shells set by default is for other programs.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(address, storage, certificate, options))
+    runtime.block_on(serve(address, store, certificate, options))
 }
 
 async fn serve(
     address: SocketAddr,
-    storage: Option<PathBuf>,
+    store: Store,
     certificate: Option<Certificate>,
     options: Options,
 ) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (is something else there? another port: --port, or PORT)")
     })?;
-    let broker = broker(storage)?;
+    let broker = store.open()?;
     let signals = Signals::listen().context("cannot listen for signals")?;
     announce(if certificate.is_some() { "https" } else { "http" }, listener.local_addr()?);
     let mut server = Server::new(broker, options).page(board::page());
@@ -52,15 +49,6 @@ async fn serve(
         server = server.tls(certificate.tls());
     }
     server.serve(listener, signals.stop(certificate)).await.context("the server failed")
-}
-
-/// The logs: in the node's directory, or in memory where there is none.
-fn broker(storage: Option<PathBuf>) -> Result<Arc<dyn Broker>> {
-    let Some(directory) = storage else { return Ok(Arc::new(Memory::default())) };
-    let store = Embedded::open(EmbeddedOptions::new(&directory)).with_context(|| {
-        format!("cannot use {} (another place: --data-dir; none: --ephemeral)", directory.display())
-    })?;
-    Ok(Arc::new(store))
 }
 
 /// The line that a person clicks on, and that programs wait for.
@@ -84,12 +72,8 @@ fn port(given: Option<u16>) -> Result<u16> {
     }
 }
 
-fn options(arguments: ServeArguments) -> Result<Options> {
-    let secret = match std::env::var("TOKEN_SECRET") {
-        Ok(secret) if !secret.is_empty() => TokenSecret::new(secret)?,
-        _ if arguments.ephemeral => data::fresh_secret(),
-        _ => data::secret(&arguments.data_dir)?,
-    };
+fn options(arguments: ServeArguments, store: &Store) -> Result<Options> {
+    let secret = secret(store)?;
     let (relays, joins) = (arguments.relay_limit, arguments.join_limit);
     Ok(Options {
         anonymous: if arguments.no_anonymous { Anonymous::Refused } else { Anonymous::Allowed },
@@ -111,7 +95,19 @@ fn options(arguments: ServeArguments) -> Result<Options> {
     })
 }
 
-/// A variable that is set to nothing says nothing.
+fn secret(store: &Store) -> Result<TokenSecret> {
+    match (std::env::var("TOKEN_SECRET"), store) {
+        (Ok(secret), _) if !secret.is_empty() => Ok(TokenSecret::new(secret)?),
+        (_, Store::Memory) => Ok(data::fresh_secret()),
+        (_, Store::Directory(directory)) => data::secret(directory),
+        (_, Store::Redis(_)) => bail!(
+            "nodes that share a Redis sign tokens with one secret: set TOKEN_SECRET, the same for all of them, to at least \
+             32 bytes (such as the output of: openssl rand -hex 32)"
+        ),
+    }
+}
+
+/// A list in a variable that is set to nothing says nothing.
 fn given(mut texts: Vec<String>) -> Vec<String> {
     texts.retain(|text| !text.is_empty());
     texts

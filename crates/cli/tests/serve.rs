@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -294,4 +294,84 @@ fn being_hung_up_on_ends_no_node() {
     node.logged("no certificate");
     assert!(node.said.contains("http://localhost:"), "{}", node.said);
     assert!(node.request("GET /healthz", "").starts_with("HTTP/1.1 200"));
+}
+
+/// A Redis of a test's own, ended with it.
+struct Redis(Child);
+
+impl Redis {
+    /// At a port that was free a moment ago.
+    fn start(port: u16, folder: &Path) -> Self {
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        Self(command.current_dir(folder).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn nodes_that_share_a_redis_share_channels_and_tokens() {
+    let folder = Folder::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("redis://127.0.0.1:{port}");
+    let shared =
+        [("REDIS_URL", url.as_str()), ("TOKEN_SECRET", "one secret of all nodes, of 32 bytes or more")];
+    let one = Running::start(command(&folder.0).args(["--port", "0"]).envs(shared));
+    assert!(one.request("GET /healthz", "").starts_with("HTTP/1.1 200"), "a node lives without its Redis");
+    let said = one.request("GET /readyz", "");
+    assert!(said.starts_with("HTTP/1.1 503"), "and is not ready: {said}");
+
+    let redis = Redis::start(port, &folder.0);
+    let wait_until_ready =
+        |node: &Running| while !node.request("GET /readyz", "").starts_with("HTTP/1.1 200") {};
+    wait_until_ready(&one);
+    let two = Running::start(command(&folder.0).args(["--port", "0", "--redis-url", &url]).envs(shared));
+    let token = one.token();
+    one.publish(&token, "from one");
+    two.publish(&token, "from two");
+    for node in [&one, &two] {
+        let board = node.board(&token);
+        assert!(board.contains("from one") && board.contains("from two"), "{board}");
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is kept beside Redis");
+
+    drop(redis);
+    while !one.request("GET /readyz", "").starts_with("HTTP/1.1 503") {}
+    assert!(one.request("GET /healthz", "").starts_with("HTTP/1.1 200"));
+    let _redis = Redis::start(port, &folder.0);
+    wait_until_ready(&one);
+    wait_until_ready(&two);
+}
+
+#[test]
+fn errors_about_redis_say_what_to_do_and_no_passwords() {
+    let folder = Folder::new();
+    let said = failure(command(&folder.0).args(["--redis-url", "redis://localhost"]));
+    assert!(said.contains("TOKEN_SECRET") && said.contains("openssl rand"), "{said}");
+    let said = failure(command(&folder.0).env("REDIS_URL", "http://ann:pass@localhost"));
+    assert!(said.contains("REDIS_URL") && said.contains("redis://") && !said.contains("pass"), "{said}");
+    let said = failure(command(&folder.0).args(["--ephemeral", "--redis-url", "redis://ann:pass@localhost"]));
+    assert!(said.contains("--ephemeral") && !said.contains("pass"), "{said}");
+    let said = failure(command(&folder.0).arg("--ephemeral").env("REDIS_URL", "redis://localhost"));
+    assert!(said.contains("--ephemeral") && said.contains("REDIS_URL"), "{said}");
+    let said =
+        failure(command(&folder.0).args(["--redis-url", "rediss://localhost", "--redis-ca", "none.pem"]));
+    assert!(said.contains("none.pem") && said.contains("--redis-ca"), "{said}");
+    let node = Running::start(command(&folder.0).args(["--port", "0"]).env("REDIS_URL", ""));
+    assert!(node.request("GET /healthz", "").starts_with("HTTP/1.1 200"), "nothing says nothing");
 }

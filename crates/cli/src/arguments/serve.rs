@@ -12,8 +12,8 @@ use crate::retain::{Rules, rules};
 /// Starts the server.
 ///
 /// Every option may also stand in the environment, or in a file .env, as `INKWIRE_<OPTION>`. The port is also read from
-/// PORT, and the secret that signs tokens from TOKEN_SECRET (at least 32 bytes; without one, the node makes its own
-/// and keeps it in its data directory).
+/// PORT, the address of Redis from REDIS_URL, and the secret that signs tokens from TOKEN_SECRET (at least 32 bytes;
+/// without one, a node that shares no Redis makes its own and keeps it in its data directory).
 #[derive(Debug, Args)]
 #[command(
     after_help = "Rules for --retain (repeat it; in INKWIRE_RETAIN, separate them by spaces or semicolons):
@@ -26,6 +26,7 @@ Examples:
   inkwire serve                                    the board on http://localhost:8081
   inkwire serve --bind 0.0.0.0 --port 80           for everybody who can reach this machine
   inkwire serve --ephemeral                        keep nothing on disk
+  REDIS_URL=redis://localhost inkwire serve        one of many nodes, with TOKEN_SECRET in .env
   inkwire serve --tls-cert fullchain.pem --tls-key privkey.pem --bind 0.0.0.0 --port 443
   inkwire serve --stun stun:stun.example.org:3478 \\
                 --turn turn:turn.example.org:3478 --turn-secret \"$SECRET\"
@@ -56,6 +57,25 @@ pub(crate) struct ServeArguments {
     /// Keep nothing on disk; tokens and rooms end with the process
     #[arg(long, env = "INKWIRE_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub(crate) ephemeral: bool,
+
+    /// Share the channels with other nodes in this Redis (7 or later) or Valkey, as redis://[USER:PASSWORD@]HOST[:PORT],
+    /// rediss:// with TLS, or unix:///PATH; separate independent servers by commas [default: REDIS_URL, or none]
+    #[arg(
+        long,
+        env = "INKWIRE_REDIS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        conflicts_with = "ephemeral"
+    )]
+    pub(crate) redis_url: Option<String>,
+
+    /// What the names of all keys in Redis begin with
+    #[arg(long, env = "INKWIRE_REDIS_PREFIX", default_value = "inkwire:", value_name = "TEXT")]
+    pub(crate) redis_prefix: String,
+
+    /// Check a Redis behind rediss:// against these certificates (PEM) instead of the system's
+    #[arg(long, env = "INKWIRE_REDIS_CA", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub(crate) redis_ca: Option<PathBuf>,
 
     /// Give no tokens to anybody (POST /access answers 403); the application makes them
     #[arg(long, env = "INKWIRE_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]
