@@ -10,7 +10,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo as _};
 pub enum OptionError {
     /// The address is not one of Redis.
     #[error(
-        "this is no address of Redis: {0} (expected redis://, rediss:// or unix://; several servers are separated by commas)"
+        "this is no address of Redis: {0} (expected redis://, rediss:// or unix://, several servers separated by commas, or \
+         redis+cluster://)"
     )]
     Address(String),
     /// The prefix of all keys cannot be used.
@@ -28,11 +29,22 @@ pub enum OptionError {
 /// assert!("redis://localhost".parse::<Address>().is_ok());
 /// assert!("rediss://ann:secret@redis.example.org:6380/2".parse::<Address>().is_ok());
 /// assert!("redis://one.example.org,redis://two.example.org".parse::<Address>().is_ok());
+/// assert!("redis+cluster://one.example.org,two.example.org".parse::<Address>().is_ok());
 /// assert!("https://example.org".parse::<Address>().is_err());
 /// ```
 #[derive(Clone)]
 pub struct Address {
+    pub(crate) kind: Kind,
     pub(crate) servers: Vec<Server>,
+}
+
+/// What the servers of an address are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing: each has its share of the channels.
+    Spread,
+    /// Some nodes of one cluster.
+    Cluster,
 }
 
 /// One server.
@@ -47,8 +59,13 @@ impl FromStr for Address {
     type Err = OptionError;
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
-        let servers = text.split(',').map(server).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { servers })
+        let (kind, servers): (_, Result<Vec<_>, _>) = match text.split_once("+cluster://") {
+            Some((scheme, rest)) => {
+                (Kind::Cluster, siblings(scheme, rest).iter().map(|url| server(url)).collect())
+            }
+            None => (Kind::Spread, text.split(',').map(server).collect()),
+        };
+        Ok(Self { kind, servers: servers? })
     }
 }
 
@@ -63,6 +80,15 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
     }
+}
+
+/// The addresses of servers that are reached alike: `user:password@one:1,two:2/path`.
+fn siblings(scheme: &str, rest: &str) -> Vec<String> {
+    let (credentials, rest) =
+        rest.rsplit_once('@').map_or(("", rest), |(credentials, rest)| (credentials, rest));
+    let at = if credentials.is_empty() { "" } else { "@" };
+    let (hosts, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    hosts.split(',').map(|host| format!("{scheme}://{credentials}{at}{}{path}", host.trim())).collect()
 }
 
 fn server(text: &str) -> Result<Server, OptionError> {
@@ -106,10 +132,27 @@ mod tests {
     }
 
     #[test]
+    fn nodes_of_a_cluster_share_what_is_said_once() {
+        let address: Address = "rediss+cluster://ann:secret@a:1,b".parse().unwrap();
+        assert_eq!(address.kind, Kind::Cluster);
+        let urls = siblings("rediss", "ann:secret@a:1,b");
+        assert_eq!(urls, ["rediss://ann:secret@a:1", "rediss://ann:secret@b"]);
+        assert_eq!(siblings("redis", "a, b/0"), ["redis://a/0", "redis://b/0"]);
+        assert_eq!(names("redis+cluster://a:1,b"), ["a:1", "b:6379"]);
+    }
+
+    #[test]
     fn errors_have_no_passwords() {
-        for bad in
-            ["http://ann:secret@host", "ann:secret@host", "redis://ann:secret@host:port/x", "redis://a,", ""]
-        {
+        for bad in [
+            "http://ann:secret@host",
+            "ann:secret@host",
+            "redis://ann:secret@host:port/x",
+            "redis://a,",
+            "",
+            "http+cluster://ann:secret@host",
+            "redis+cluster://ann:secret@",
+            "redis+cluster://ann:secret@a/x",
+        ] {
             let error = bad.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -11,15 +11,11 @@ use inkwire_core::{
 use tokio::time::timeout;
 
 use crate::address::{Address, OptionError};
-use crate::call::{Announcement, Layout};
 use crate::dispatch::dispatch;
-use crate::endpoint::Endpoint;
-use crate::link::{Link, Troubles};
-use crate::listener::Listener;
 use crate::queue::Queue;
 use crate::reply;
-use crate::spread::Spread;
 use crate::task::Task;
+use crate::topology::Topology;
 
 /// How a [`Redis`] behaves.
 #[derive(Debug, Clone)]
@@ -63,19 +59,11 @@ impl RedisOptions {
 /// # Ok(()) }
 /// ```
 pub struct Redis {
+    name: Arc<str>,
     queue: Arc<Queue>,
-    spread: Arc<Spread>,
-    /// In the order of `spread`'s servers.
-    servers: Vec<Arc<Server>>,
+    topology: Arc<Topology>,
     patience: Duration,
     _dispatch: Task,
-}
-
-struct Server {
-    name: String,
-    layout: Layout,
-    listener: Listener,
-    troubles: Troubles,
 }
 
 impl Redis {
@@ -88,19 +76,10 @@ impl Redis {
         if prefix.contains(['{', '}']) {
             return Err(OptionError::Prefix(prefix));
         }
-        let spread = Arc::new(Spread::over(address.servers.iter().map(|server| server.name.as_str())));
-        let (mut servers, mut links) = (Vec::new(), Vec::new());
-        for server in &address.servers {
-            let endpoint = Endpoint::new(server, certificates.as_deref())?;
-            let troubles = Troubles::default();
-            let layout = Layout::new(&prefix, Announcement::Everywhere, server.info.redis_settings().db());
-            links.push(Link::new(endpoint.clone(), patience, troubles.clone()));
-            let listener = Listener::start(endpoint, layout.announcement());
-            servers.push(Arc::new(Server { name: server.name.clone(), layout, listener, troubles }));
-        }
+        let topology = Arc::new(Topology::new(&address, &prefix, certificates.as_deref(), patience)?);
         let queue = Arc::<Queue>::default();
-        let dispatch = Task::spawn(dispatch(Arc::clone(&queue), Arc::clone(&spread), links));
-        Ok(Self { queue, spread, servers, patience, _dispatch: dispatch })
+        let dispatch = Task::spawn(dispatch(Arc::clone(&queue), Arc::clone(&topology)));
+        Ok(Self { name: address.to_string().into(), queue, topology, patience, _dispatch: dispatch })
     }
 
     /// Calls the server that has a channel: at once the call takes its place among all others.
@@ -109,60 +88,64 @@ impl Redis {
         channel: &ChannelName,
         cmd: Cmd,
     ) -> Result<impl Future<Output = Result<Value>> + Send + use<>> {
-        let (server, patience) = (Arc::clone(self.server(channel)?), self.patience);
-        let answered = timeout(patience, self.queue.push(channel, cmd)?);
+        let answered = timeout(self.patience, self.queue.push(channel, cmd)?);
+        let gave_up = self.gave_up(channel);
         Ok(async move {
             match answered.await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(Error::Unavailable("the connection to Redis has ended".into())),
-                Err(_) => Err(server.gave_up(patience)),
+                Err(_) => Err(gave_up()),
             }
         })
     }
 
-    fn layout(&self, channel: &ChannelName) -> Result<&Layout> {
-        Ok(&self.server(channel)?.layout)
+    async fn tail_at_last(&self, channel: &ChannelName) -> Result<Tail> {
+        let server = self.topology.server_at_last(channel).await;
+        let server = server.ok_or_else(|| Error::Unavailable("there is no Redis".into()))?;
+        server.listener.tail(server.layout.audience(channel)).await
     }
 
-    fn server(&self, channel: &ChannelName) -> Result<&Arc<Server>> {
-        let server = self.servers.get(self.spread.place(channel));
-        server.ok_or_else(|| Error::Unavailable("there is no Redis".into()))
-    }
-}
-
-impl Server {
-    fn gave_up(&self, patience: Duration) -> Error {
-        let why = self.troubles.now().map_or_else(String::new, |trouble| format!(": {trouble}"));
-        Error::Unavailable(format!("Redis at {} has not answered for {patience:?}{why}", self.name))
+    /// What to say when nothing has answered, and why.
+    fn gave_up(&self, channel: &ChannelName) -> impl FnOnce() -> Error + Send + use<> {
+        let (topology, channel) = (Arc::clone(&self.topology), channel.clone());
+        let (name, patience) = (Arc::clone(&self.name), self.patience);
+        move || {
+            let servers = topology.server(&channel).map_or_else(|| topology.servers(), |server| vec![server]);
+            let trouble = servers.iter().find_map(|server| server.troubles.now());
+            let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+            Error::Unavailable(format!("Redis at {name} has not answered for {patience:?}{why}"))
+        }
     }
 }
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.servers.iter().map(|server| &server.name).collect();
-        f.debug_struct("Redis").field("servers", &names).finish_non_exhaustive()
+        f.debug_struct("Redis").field("servers", &self.name).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Broker for Redis {
     async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
-        let answer = self.call(channel, self.layout(channel)?.publish(channel, &draft)?)?;
+        let answer = self.call(channel, self.topology.layout(channel).publish(channel, &draft)?)?;
         Ok(Receipt::new(async move { reply::published(answer.await?) }))
     }
 
     async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
-        reply::page(self.call(channel, self.layout(channel)?.read(channel, after, limit))?.await?, after)
+        reply::page(
+            self.call(channel, self.topology.layout(channel).read(channel, after, limit))?.await?,
+            after,
+        )
     }
 
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
-        let server = self.server(channel)?;
-        let tail = server.listener.tail(server.layout.audience(channel));
-        timeout(self.patience, tail).await.unwrap_or_else(|_| Err(server.gave_up(self.patience)))
+        timeout(self.patience, self.tail_at_last(channel))
+            .await
+            .unwrap_or_else(|_| Err(self.gave_up(channel)()))
     }
 
     async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
-        reply::claimed(self.call(channel, self.layout(channel)?.claim(channel, &claim))?.await?)
+        reply::claimed(self.call(channel, self.topology.layout(channel).claim(channel, &claim))?.await?)
     }
 
     async fn acknowledge(
@@ -171,7 +154,7 @@ impl Broker for Redis {
         group: &GroupName,
         offsets: &[Offset],
     ) -> Result<usize> {
-        let cmd = self.layout(channel)?.acknowledge(channel, group, offsets);
+        let cmd = self.topology.layout(channel).acknowledge(channel, group, offsets);
         reply::acknowledged(&self.call(channel, cmd)?.await?)
     }
 }

@@ -11,13 +11,15 @@ use crate::lua::{self, Script};
 /// How many fields a message may have: Lua hands over at most 8,000 texts at once, and needs some of its own.
 pub(crate) const MOST_FIELDS: usize = 3_900;
 
+/// More messages than any page can hold, and few enough for Lua to write the number out.
+const MOST_MESSAGES: usize = 1 << 31;
+
 /// How announcements travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Announcement {
     /// `PUBLISH`.
     Everywhere,
     /// `SPUBLISH`: within the part of a cluster that has the channel.
-    #[allow(dead_code, reason = "for clusters, which cannot be named in an address yet")]
     Sharded,
 }
 
@@ -91,7 +93,7 @@ impl Layout {
         // Nothing lies behind the last offset there is, and Redis does not like to be asked.
         let after = if after.seq == u64::MAX { Offset { seq: u64::MAX - 1, ..after } } else { after };
         let mut cmd = self.call(&lua::READ, channel);
-        cmd.arg(after.to_string()).arg(i64::try_from(limit).unwrap_or(i64::MAX));
+        cmd.arg(after.to_string()).arg(limit.min(MOST_MESSAGES));
         cmd
     }
 
@@ -100,7 +102,7 @@ impl Layout {
         let mut cmd = self.call(&lua::CLAIM, channel);
         cmd.arg(claim.group.as_str())
             .arg(claim.consumer.as_str())
-            .arg(claim.count)
+            .arg(claim.count.min(MOST_MESSAGES))
             .arg(millis(claim.min_idle))
             .arg(claim.from.to_string());
         cmd

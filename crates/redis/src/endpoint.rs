@@ -1,13 +1,17 @@
-//! How one Redis server is reached, and what it must be: Redis 7 or Valkey, and one that takes writes.
+//! How one Redis server is reached, and what it must be: Redis 7 or Valkey, of the sort that its address says, and one
+//! that takes writes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsCertificates};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, TlsCertificates,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::address::{OptionError, Server};
+use crate::address::{Address, Kind, OptionError, Server};
 
 /// How long making a connection may take, greeting included.
 const CONNECTING: Duration = Duration::from_secs(2);
@@ -29,26 +33,68 @@ impl From<redis::RedisError> for Trouble {
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) name: String,
-    client: Client,
+    info: ConnectionInfo,
+    kind: Kind,
+    /// What the server is checked against (PEM); `None` for what the system trusts.
+    certificates: Option<Arc<[u8]>>,
 }
 
 impl Endpoint {
-    /// A server, with the certificates (PEM) it is checked against; `None` for those that the system trusts.
+    /// The servers of an address.
     ///
     /// # Errors
     /// [`OptionError`] when the certificates cannot be used.
-    pub(crate) fn new(server: &Server, certificates: Option<&[u8]>) -> Result<Self, OptionError> {
-        let info = with_protocol(server.info.clone());
-        let refused = |error: redis::RedisError| OptionError::Certificates(error.to_string());
-        let client = match certificates {
-            None => Client::open(info).map_err(refused)?,
-            Some(pem) => {
-                check(pem)?;
-                let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
-                Client::build_with_tls(info, certificates).map_err(refused)?
-            }
+    pub(crate) fn all(address: &Address, certificates: Option<&[u8]>) -> Result<Vec<Self>, OptionError> {
+        certificates.map_or(Ok(()), check)?;
+        let endpoint = |server: &Server| Self {
+            name: server.name.clone(),
+            info: with_protocol(server.info.clone()),
+            kind: address.kind,
+            certificates: certificates.map(Arc::from),
         };
-        Ok(Self { name: server.name.clone(), client })
+        let endpoints: Vec<_> = address.servers.iter().map(endpoint).collect();
+        for endpoint in &endpoints {
+            endpoint.client().map_err(|error| OptionError::Certificates(error.to_string()))?;
+        }
+        Ok(endpoints)
+    }
+
+    /// Another node of the same cluster.
+    pub(crate) fn sibling(&self, host: &str, port: u16) -> Self {
+        let addr = match self.info.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+                host: host.to_owned(),
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
+            _ => ConnectionAddr::Tcp(host.to_owned(), port),
+        };
+        let info = self.info.clone().set_addr(addr);
+        Self { name: info.addr().to_string(), info, ..self.clone() }
+    }
+
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.info.redis_settings().db()
+    }
+
+    /// The host's name or address.
+    pub(crate) fn host(&self) -> String {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn client(&self) -> redis::RedisResult<Client> {
+        let root_cert = self.certificates.as_ref().map(|pem| pem.to_vec());
+        match root_cert {
+            None => Client::open(self.info.clone()),
+            root_cert => {
+                Client::build_with_tls(self.info.clone(), TlsCertificates { client_tls: None, root_cert })
+            }
+        }
     }
 
     /// Connects, and looks who is there.
@@ -58,8 +104,8 @@ impl Endpoint {
     ) -> Result<MultiplexedConnection, Trouble> {
         let connecting = async {
             let config = config.set_connection_timeout(None);
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            greet(&mut connection).await?;
+            let mut connection = self.client()?.get_multiplexed_async_connection_with_config(&config).await?;
+            greet(&mut connection, self.kind).await?;
             Ok(connection)
         };
         match tokio::time::timeout(CONNECTING, connecting).await {
@@ -90,22 +136,24 @@ fn with_protocol(info: ConnectionInfo) -> ConnectionInfo {
     info.set_redis_settings(settings)
 }
 
-async fn greet(connection: &mut MultiplexedConnection) -> Result<(), Trouble> {
+async fn greet(connection: &mut MultiplexedConnection, kind: Kind) -> Result<(), Trouble> {
     let server: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
     let replication: String = redis::cmd("INFO").arg("replication").query_async(connection).await?;
-    fits(&server, &replication).map_err(Trouble)
+    fits(kind, &server, &replication).map_err(Trouble)
 }
 
 /// Whether a server that says this about itself can be used.
-fn fits(server: &str, replication: &str) -> Result<(), String> {
+fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
     let version = said(server, "redis_version").unwrap_or("unknown");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST) {
         return Err(format!("this is Redis {version}; Redis {OLDEST} or later is needed, or Valkey"));
     }
-    match said(server, "redis_mode") {
-        Some("cluster") => return Err("this server belongs to a cluster".into()),
-        Some("sentinel") => return Err("this is a Sentinel, which holds no data".into()),
+    match (said(server, "redis_mode"), kind) {
+        (Some("cluster"), Kind::Cluster) => return Ok(()),
+        (_, Kind::Cluster) => return Err("this server belongs to no cluster".into()),
+        (Some("cluster"), _) => return Err("this server belongs to a cluster: use redis+cluster://".into()),
+        (Some("sentinel"), _) => return Err("this is a Sentinel, which holds no data".into()),
         _ => {}
     }
     match said(replication, "role") {
@@ -130,13 +178,26 @@ mod tests {
         };
         let master = "role:master\r\n";
         for good in ["7.0.15", "7.2.4", "8.2.1", "255.255.255"] {
-            assert_eq!(fits(&about(good, "standalone"), master), Ok(()), "{good}");
+            assert_eq!(fits(Kind::Spread, &about(good, "standalone"), master), Ok(()), "{good}");
         }
         for old in ["6.2.7", "5.0.3", "", "new"] {
-            assert!(fits(&about(old, "standalone"), master).is_err_and(|why| why.contains(old)), "{old}");
+            assert!(
+                fits(Kind::Spread, &about(old, "standalone"), master).is_err_and(|why| why.contains(old)),
+                "{old}"
+            );
         }
-        assert!(fits(&about("7.0.0", "sentinel"), master).is_err());
-        assert!(fits(&about("7.0.0", "standalone"), "role:slave\r\n").is_err());
-        assert!(fits("", master).is_err());
+        let replica = "role:slave\r\n";
+        for (kind, mode, role, expected) in [
+            (Kind::Spread, "standalone", replica, false),
+            (Kind::Spread, "sentinel", master, false),
+            (Kind::Spread, "cluster", master, false),
+            (Kind::Cluster, "standalone", master, false),
+            (Kind::Cluster, "cluster", master, true),
+            // It names the node that has what is asked for.
+            (Kind::Cluster, "cluster", replica, true),
+        ] {
+            assert_eq!(fits(kind, &about("7.0.0", mode), role).is_ok(), expected, "{kind:?} {mode} {role}");
+        }
+        assert!(fits(Kind::Spread, "", master).is_err());
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! The parts, in reading order: `lua/`, what happens to a channel, as scripts that happen whole or not at all; `call`
 //! and `reply`, the broker's words for them, with `entry`, messages as Redis holds them; `queue`, `dispatch` and `link`,
-//! the way of a call to its server, in order; `listener`, the way of announcements back; `spread`, which server has
-//! a channel; `address` and `endpoint`, where servers are and what they must be; [`broker`](Redis), all of it behind
-//! one trait.
+//! the way of a call to its server, in order; `listener`, the way of announcements back; `topology`, which servers there are
+//! and which has a channel, by `spread` or by `slots`; `address` and `endpoint`, where servers are and what they must be;
+//! [`broker`](Redis), all of it behind one trait.
 
 mod address;
 mod backoff;
@@ -19,8 +19,10 @@ mod listener;
 mod lua;
 mod queue;
 mod reply;
+mod slots;
 mod spread;
 mod task;
+mod topology;
 
 pub use address::{Address, OptionError};
 pub use broker::{Redis, RedisOptions};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use inkwire_core::Error;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, PushKind, ServerError, ServerErrorKind, Value};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
@@ -26,6 +27,27 @@ pub(crate) struct Link {
     connected: Option<Connected>,
     backoff: Backoff,
     troubles: Troubles,
+    /// Told when the server does not have what it should.
+    stale: Arc<Notify>,
+    /// A connection to the node that a slot is moving to, kept while it moves.
+    target: Option<(String, MultiplexedConnection)>,
+}
+
+/// Jobs that were not carried out and are to be tried again, in order.
+#[derive(Default)]
+pub(crate) struct Undone {
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) pace: Pace,
+}
+
+/// When to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pace {
+    /// At once: what had to be waited for has been.
+    #[default]
+    Now,
+    /// After a moment, in which only these channels stand still.
+    Soon,
 }
 
 struct Connected {
@@ -44,7 +66,7 @@ impl Troubles {
     }
 
     /// Replaces what is the trouble; says what was before.
-    fn note(&self, trouble: Option<String>) -> Option<String> {
+    pub(crate) fn note(&self, trouble: Option<String>) -> Option<String> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), trouble)
     }
 }
@@ -62,29 +84,37 @@ enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Remedy {
     LoadScripts,
+    /// The channel is on its way to another node, or has arrived there.
+    Follow,
     Wait,
     /// The server is not the one to ask any more.
     Reconnect,
 }
 
 impl Link {
-    pub(crate) fn new(endpoint: Endpoint, patience: Duration, troubles: Troubles) -> Self {
-        Self { endpoint, patience, connected: None, backoff: Backoff::default(), troubles }
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        patience: Duration,
+        troubles: Troubles,
+        stale: Arc<Notify>,
+    ) -> Self {
+        let backoff = Backoff::default();
+        Self { endpoint, patience, connected: None, backoff, troubles, stale, target: None }
     }
 
-    /// Carries out jobs and answers them; gives back those to be tried again, in order.
-    pub(crate) async fn carry_out(&mut self, mut jobs: VecDeque<Job>) -> VecDeque<Job> {
+    /// Carries out jobs and answers them; gives back those to be tried again.
+    pub(crate) async fn carry_out(&mut self, mut jobs: VecDeque<Job>) -> Undone {
         // Whoever gave up must not find it done later.
         jobs.retain(|job| !job.answer.is_closed());
         if jobs.is_empty() {
-            return jobs;
+            return Undone::default();
         }
         let mut connection = match self.connection().await {
             Ok(connection) => connection,
             Err(trouble) => {
                 self.note_trouble(trouble);
                 self.backoff.wait().await;
-                return jobs;
+                return Undone { jobs, pace: Pace::Now };
             }
         };
         let mut pipeline = Pipeline::with_capacity(jobs.len());
@@ -92,13 +122,18 @@ impl Link {
             pipeline.add_command(std::mem::take(&mut job.cmd));
         }
         match connection.send_packed_commands(&pipeline, 0, jobs.len()).await {
-            Ok(answers) => self.settle(jobs, &pipeline, answers).await,
+            Ok(answers) => {
+                let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+                self.ask_elsewhere(&pipeline, &mut answers).await;
+                self.settle(jobs, &pipeline, answers).await
+            }
             Err(error) => {
                 self.connected = None;
+                self.stale.notify_one();
                 let why = format!("Redis at {} did not answer: {error}", self.endpoint.name);
                 warn!(server = %self.endpoint.name, %error, "the connection for calls has failed");
                 jobs.into_iter().for_each(|job| job.refuse(Error::Unavailable(why.clone())));
-                VecDeque::new()
+                Undone::default()
             }
         }
     }
@@ -132,6 +167,7 @@ impl Link {
     }
 
     fn note_trouble(&self, Trouble(trouble): Trouble) {
+        self.stale.notify_one();
         let before = self.troubles.note(Some(trouble.clone()));
         // Once for each sort of trouble, not for each attempt.
         if before.as_ref() != Some(&trouble) {
@@ -143,30 +179,70 @@ impl Link {
         &mut self,
         jobs: VecDeque<Job>,
         pipeline: &Pipeline,
-        answers: Vec<Value>,
-    ) -> VecDeque<Job> {
-        let verdicts: Vec<_> = answers.iter().map(verdict).collect();
+        answers: Vec<Option<Value>>,
+    ) -> Undone {
+        let verdicts: Vec<_> = answers.iter().map(|answer| verdict(answer.as_ref())).collect();
         let remedy = verdicts.iter().filter_map(|verdict| remedy(*verdict)).max();
         let channels: Vec<_> = jobs.iter().map(|job| &job.channel).zip(&verdicts).collect();
         let mut repeats = repeatable(&channels).into_iter();
-        let mut again = VecDeque::new();
+        let mut undone = Undone::default();
         for ((mut job, answer), cmd) in jobs.into_iter().zip(answers).zip(pipeline.cmd_iter()) {
             match (answer, repeats.next()) {
-                (Value::ServerError(_), Some(true)) => {
+                (Some(Value::ServerError(_)), Some(true)) => {
                     job.cmd = cmd.clone();
-                    again.push_back(job);
+                    undone.jobs.push_back(job);
                 }
-                (Value::ServerError(error), _) => job.refuse(refusal(&error)),
+                (Some(Value::ServerError(error)), _) => job.refuse(refusal(&error)),
                 // Nobody waiting is nobody's loss.
-                (answer, _) => drop(job.answer.send(Ok(answer))),
+                (Some(answer), _) => drop(job.answer.send(Ok(answer))),
+                (None, _) => {
+                    job.refuse(Error::Unavailable("the node that the channel moves to was lost".into()));
+                }
             }
         }
-        if let Some(remedy) = remedy {
-            self.remedy(remedy).await;
-        } else {
-            self.backoff.reset();
+        match remedy {
+            None => self.backoff.reset(),
+            Some(Remedy::Follow) => {
+                self.stale.notify_one();
+                undone.pace = Pace::Soon;
+            }
+            Some(remedy) => self.remedy(remedy).await,
         }
-        again
+        undone
+    }
+
+    /// Asks the node that a slot is moving to for what has moved there already, and puts its answers in the place of those
+    /// that sent us there; none where nobody knows whether it was carried out.
+    async fn ask_elsewhere(&mut self, pipeline: &Pipeline, answers: &mut [Option<Value>]) {
+        let moved = answers.iter_mut().zip(pipeline.cmd_iter());
+        let moved =
+            moved.filter_map(|(answer, cmd)| redirect(answer.as_ref()?).map(|target| (target, answer, cmd)));
+        for (target, answer, cmd) in moved.collect::<Vec<_>>() {
+            let Some(connection) = self.target(&target).await else { continue };
+            let mut asking = Pipeline::with_capacity(2);
+            asking.cmd("ASKING");
+            asking.add_command(cmd.clone());
+            match connection.send_packed_commands(&asking, 0, 2).await {
+                Ok(mut said) => *answer = said.pop(),
+                Err(_) => {
+                    self.target = None;
+                    *answer = None;
+                }
+            }
+        }
+    }
+
+    async fn target(&mut self, target: &str) -> Option<&mut MultiplexedConnection> {
+        if self.target.as_ref().is_none_or(|(name, _)| name != target) {
+            let (host, port) = target.rsplit_once(':')?;
+            let host = if host.is_empty() { self.endpoint.host() } else { host.to_owned() };
+            let endpoint = self.endpoint.sibling(&host, port.parse().ok()?);
+            let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.patience));
+            let mut connection = endpoint.connect(config).await.ok()?;
+            load_scripts(&mut connection).await.ok()?;
+            self.target = Some((target.to_owned(), connection));
+        }
+        self.target.as_mut().map(|(_, connection)| connection)
     }
 
     async fn remedy(&mut self, remedy: Remedy) {
@@ -210,16 +286,32 @@ fn repeatable<C: std::hash::Hash + Eq>(calls: &[(C, &Option<Verdict>)]) -> Vec<b
     repeats
 }
 
-/// `None` where the call was carried out.
-fn verdict(answer: &Value) -> Option<Verdict> {
-    let Value::ServerError(error) = answer else { return None };
+/// `None` where the call was carried out, or may have been.
+fn verdict(answer: Option<&Value>) -> Option<Verdict> {
+    let Some(Value::ServerError(error)) = answer else { return None };
     Some(match error.kind() {
         Some(ServerErrorKind::NoScript) => Verdict::Again(Remedy::LoadScripts),
+        Some(
+            ServerErrorKind::Moved
+            | ServerErrorKind::Ask
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown,
+        ) => Verdict::Again(Remedy::Follow),
         Some(ServerErrorKind::BusyLoading) => Verdict::Again(Remedy::Wait),
         Some(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => Verdict::Again(Remedy::Reconnect),
         _ if error.code() == "BUSY" => Verdict::Again(Remedy::Wait),
         _ => Verdict::Refused,
     })
+}
+
+/// Where an answer says that the channel has moved to, while its slot has not: `host:port`.
+fn redirect(answer: &Value) -> Option<String> {
+    match answer {
+        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::Ask) => {
+            error.details()?.split(' ').nth(1).map(str::to_owned)
+        }
+        _ => None,
+    }
 }
 
 fn remedy(verdict: Option<Verdict>) -> Option<Remedy> {

@@ -4,6 +4,7 @@
 //! to being asked, every tail of it ends.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,10 @@ struct Ears {
     lost: Notify,
     /// Nobody listens to an audience any more.
     deserted: Notify,
+    /// The server does not have what it should.
+    stale: Arc<Notify>,
+    /// An answer of Redis is awaited.
+    asking: AtomicBool,
 }
 
 #[derive(Default)]
@@ -61,9 +66,10 @@ struct Open {
 }
 
 impl Listener {
-    pub(crate) fn start(endpoint: Endpoint, announcement: Announcement) -> Self {
+    /// `stale` is told when the server does not have what it should.
+    pub(crate) fn start(endpoint: Endpoint, announcement: Announcement, stale: Arc<Notify>) -> Self {
         let (requests, waiting) = mpsc::channel(QUEUE);
-        Self { requests, _task: Task::spawn(listen(endpoint, announcement, waiting)) }
+        Self { requests, _task: Task::spawn(listen(endpoint, announcement, stale, waiting)) }
     }
 
     /// A new tail. What is announced after the answer is heard.
@@ -75,18 +81,35 @@ impl Listener {
     }
 }
 
-async fn listen(endpoint: Endpoint, announcement: Announcement, mut requests: mpsc::Receiver<Request>) {
+async fn listen(
+    endpoint: Endpoint,
+    announcement: Announcement,
+    stale: Arc<Notify>,
+    mut requests: mpsc::Receiver<Request>,
+) {
     let mut backoff = Backoff::default();
     // Nobody listens yet: nothing to connect for.
     while let Some(first) = requests.recv().await {
         let mut batch = vec![first];
         while let Err(Trouble(why)) =
-            Attending::run(&endpoint, announcement, &mut requests, &mut batch, &mut backoff).await
+            Attending::run(&endpoint, announcement, &stale, &mut requests, &mut batch, &mut backoff).await
         {
+            stale.notify_one();
+            if announcement == Announcement::Sharded {
+                // In a cluster, what was here may be elsewhere by now.
+                requests_refused(&mut batch, &why);
+            }
             debug!(server = %endpoint.name, why, "announcements are not heard; trying again");
             batch.retain(|request| !request.answer.is_closed());
             backoff.wait().await;
         }
+    }
+}
+
+fn requests_refused(batch: &mut Vec<Request>, why: &str) {
+    for request in batch.drain(..) {
+        // Nobody waiting is nobody's loss.
+        drop(request.answer.send(Err(Error::Unavailable(why.to_owned()))));
     }
 }
 
@@ -103,11 +126,12 @@ impl Attending {
     async fn run(
         endpoint: &Endpoint,
         announcement: Announcement,
+        stale: &Arc<Notify>,
         requests: &mut mpsc::Receiver<Request>,
         batch: &mut Vec<Request>,
         backoff: &mut Backoff,
     ) -> std::result::Result<(), Trouble> {
-        let ears = Arc::<Ears>::default();
+        let ears = Arc::new(Ears { stale: Arc::clone(stale), ..Ears::default() });
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER)).set_push_sender({
             let ears = Arc::clone(&ears);
             move |push: PushInfo| {
@@ -126,7 +150,7 @@ impl Attending {
             tokio::select! {
                 () = ears.lost.notified() => return Err(Trouble("the connection has been closed".into())),
                 () = ears.deserted.notified() => attending.unsubscribe().await?,
-                _ = asking.tick() => redis::cmd("PING").exec_async(&mut attending.connection).await?,
+                _ = asking.tick() => attending.ask("PING", [None].into_iter()).await.map(drop)?,
                 count = requests.recv_many(batch, BATCH) => {
                     if count == 0 {
                         return Ok(());
@@ -144,11 +168,14 @@ impl Attending {
         }
         // Before Redis is asked: what is announced from its yes on must find the ear.
         let tails: Vec<Tail> = batch.iter().map(|request| self.ears.open(&request.audience)).collect();
-        let audiences = batch.iter().map(|request| request.audience.as_bytes());
-        let answers = self.ask(self.verb("SUBSCRIBE"), audiences).await?;
+        let audiences = batch.iter().map(|request| Some(request.audience.as_bytes()));
+        let answers = self.ask(&self.verb("SUBSCRIBE"), audiences).await?;
         for ((request, tail), answer) in batch.drain(..).zip(tails).zip(answers) {
             let outcome = match answer {
-                Value::ServerError(error) => Err(Error::Unavailable(format!("Redis refused: {error}"))),
+                Value::ServerError(error) => {
+                    self.ears.stale.notify_one();
+                    Err(Error::Unavailable(format!("Redis refused: {error}")))
+                }
                 _ => Ok(tail),
             };
             // Nobody waiting is nobody's loss.
@@ -161,7 +188,7 @@ impl Attending {
     async fn unsubscribe(&mut self) -> std::result::Result<(), Trouble> {
         let deserted = self.ears.take_deserted();
         if !deserted.is_empty() {
-            self.ask(self.verb("UNSUBSCRIBE"), deserted.iter().map(|audience| &**audience)).await?;
+            self.ask(&self.verb("UNSUBSCRIBE"), deserted.iter().map(|audience| Some(&**audience))).await?;
         }
         Ok(())
     }
@@ -169,14 +196,17 @@ impl Attending {
     /// One command for each audience, in one go: in a cluster, audiences of different slots cannot share a command.
     async fn ask<'a>(
         &mut self,
-        verb: String,
-        audiences: impl Iterator<Item = &'a [u8]>,
+        verb: &str,
+        audiences: impl Iterator<Item = Option<&'a [u8]>>,
     ) -> std::result::Result<Vec<Value>, Trouble> {
         let mut pipeline = Pipeline::new();
         for audience in audiences {
-            pipeline.cmd(&verb).arg(audience);
+            pipeline.cmd(verb).arg(audience);
         }
-        Ok(self.connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
+        self.ears.asking.store(true, Ordering::Release);
+        let answers = self.connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+        self.ears.asking.store(false, Ordering::Release);
+        Ok(answers?)
     }
 
     fn verb(&self, verb: &str) -> String {
@@ -197,7 +227,25 @@ impl Ears {
                     self.tell(audience, payload);
                 }
             }
+            PushKind::SUnsubscribe => {
+                if let Some(Value::BulkString(audience)) = push.data.first() {
+                    self.sent_away(audience);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// A cluster has moved a slot, and unsubscribes those who listened here. Our own unsubscribing comes by here, too, but
+    /// leaves nobody who listens.
+    fn sent_away(&self, audience: &[u8]) {
+        if self.open_mut().by_audience.remove(audience).is_none() {
+            return;
+        }
+        self.stale.notify_one();
+        // The client library takes it for the answer that is awaited: from then on nothing it says can be trusted.
+        if self.asking.load(Ordering::Acquire) {
+            self.lost.notify_one();
         }
     }
 

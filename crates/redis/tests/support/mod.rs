@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
+pub mod cluster;
+
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -67,6 +69,11 @@ impl Server {
     /// With further options, as on Redis's command line. In them, `DIR` is the server's directory.
     pub fn with(options: &[&str]) -> Self {
         Self::build(free_port(), options)
+    }
+
+    /// At a port that was free a moment ago, with further options.
+    pub fn at_with(port: u16, options: &[&str]) -> Self {
+        Self::build(port, options)
     }
 
     fn build(port: u16, options: &[&str]) -> Self {
@@ -156,7 +163,12 @@ impl Server {
     /// A connection of somebody else's.
     pub async fn stranger(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("an address");
-        client.get_multiplexed_async_connection().await.expect("the server answers")
+        // A busy machine makes nobody wait for longer.
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(STARTING))
+            .set_response_timeout(Some(STARTING));
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        connecting.await.expect("the server answers")
     }
 }
 
