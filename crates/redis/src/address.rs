@@ -10,8 +10,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo as _};
 pub enum OptionError {
     /// The address is not one of Redis.
     #[error(
-        "this is no address of Redis: {0} (expected redis://, rediss:// or unix://, several servers separated by commas, or \
-         redis+cluster://)"
+        "this is no address of Redis: {0} (expected redis://, rediss:// or unix://, several servers separated by commas, \
+         redis+cluster:// or redis+sentinel://)"
     )]
     Address(String),
     /// The prefix of all keys cannot be used.
@@ -30,6 +30,7 @@ pub enum OptionError {
 /// assert!("rediss://ann:secret@redis.example.org:6380/2".parse::<Address>().is_ok());
 /// assert!("redis://one.example.org,redis://two.example.org".parse::<Address>().is_ok());
 /// assert!("redis+cluster://one.example.org,two.example.org".parse::<Address>().is_ok());
+/// assert!("redis+sentinel://one.example.org,two.example.org/mymaster".parse::<Address>().is_ok());
 /// assert!("https://example.org".parse::<Address>().is_err());
 /// ```
 #[derive(Clone)]
@@ -41,7 +42,7 @@ pub struct Address {
 /// What the servers of an address are to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing: each has its share of the channels.
+    /// Nothing: each has its share of the channels. One server is the simplest case.
     Spread,
     /// Some nodes of one cluster.
     Cluster,
@@ -52,20 +53,33 @@ pub(crate) enum Kind {
 pub(crate) struct Server {
     /// What it is called: in logs, and in spreading channels over servers. Without credentials.
     pub(crate) name: String,
+    /// Its address; if it is watched by Sentinels, all but the host and the port.
     pub(crate) info: ConnectionInfo,
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Sentinels, who know where a server is at present.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    /// What they call it.
+    pub(crate) master: String,
+    pub(crate) sentinels: Vec<ConnectionInfo>,
 }
 
 impl FromStr for Address {
     type Err = OptionError;
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
-        let (kind, servers): (_, Result<Vec<_>, _>) = match text.split_once("+cluster://") {
-            Some((scheme, rest)) => {
-                (Kind::Cluster, siblings(scheme, rest).iter().map(|url| server(url)).collect())
-            }
-            None => (Kind::Spread, text.split(',').map(server).collect()),
-        };
-        Ok(Self { kind, servers: servers? })
+        if let Some((scheme, rest)) = text.split_once("+cluster://") {
+            let servers =
+                siblings(scheme, rest, "").iter().map(|url| server(url)).collect::<Result<_, _>>()?;
+            return Ok(Self { kind: Kind::Cluster, servers });
+        }
+        if let Some((scheme, rest)) = text.split_once("+sentinel://") {
+            return Ok(Self { kind: Kind::Spread, servers: vec![watched(scheme, rest)?] });
+        }
+        let servers = text.split(',').map(server).collect::<Result<_, _>>()?;
+        Ok(Self { kind: Kind::Spread, servers })
     }
 }
 
@@ -82,13 +96,46 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The addresses of servers that are reached alike: `user:password@one:1,two:2/path`.
-fn siblings(scheme: &str, rest: &str) -> Vec<String> {
-    let (credentials, rest) =
-        rest.rsplit_once('@').map_or(("", rest), |(credentials, rest)| (credentials, rest));
-    let at = if credentials.is_empty() { "" } else { "@" };
-    let (hosts, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    hosts.split(',').map(|host| format!("{scheme}://{credentials}{at}{}{path}", host.trim())).collect()
+/// The addresses of servers that are reached alike: `user:password@one:1,two:2/path`. `port` is for those that name none.
+fn siblings(scheme: &str, rest: &str, port: &str) -> Vec<String> {
+    let Parts { credentials, hosts, path } = Parts::of(rest);
+    let with_port = |host: &str| {
+        let named = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        if named { host.to_owned() } else { format!("{host}{port}") }
+    };
+    hosts.split(',').map(|host| format!("{scheme}://{credentials}{}{path}", with_port(host.trim()))).collect()
+}
+
+/// What an address is made of, behind its scheme.
+struct Parts<'a> {
+    /// With their `@`.
+    credentials: &'a str,
+    hosts: &'a str,
+    /// With its `/`.
+    path: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(rest: &'a str) -> Self {
+        let (credentials, rest) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+        let (hosts, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        Self { credentials, hosts, path }
+    }
+}
+
+/// A server watched by Sentinels: `user:password@one:26379,two/master/database`. Credentials and database are the
+/// server's.
+fn watched(scheme: &str, rest: &str) -> Result<Server, OptionError> {
+    let Parts { credentials, hosts, path } = Parts::of(rest);
+    let refused = || OptionError::Address(format!("{scheme}+sentinel://{hosts}{path}"));
+    let mut names = path.strip_prefix('/').ok_or_else(refused)?.split('/');
+    let master = names.next().filter(|name| !name.is_empty()).ok_or_else(refused)?.to_owned();
+    let database = names.next().map_or_else(String::new, |database| format!("/{database}"));
+    let sentinels = siblings(scheme, hosts, ":26379").into_iter().map(|url| Ok(server(&url)?.info));
+    let sentinels = sentinels.collect::<Result<_, OptionError>>().map_err(|_| refused())?;
+    let found = server(&format!("{scheme}://{credentials}{master}{database}")).map_err(|_| refused())?;
+    let name = format!("{master}{database} (Sentinels: {hosts})");
+    Ok(Server { name, info: found.info, watch: Some(Watch { master, sentinels }) })
 }
 
 fn server(text: &str) -> Result<Server, OptionError> {
@@ -102,7 +149,7 @@ fn server(text: &str) -> Result<Server, OptionError> {
         0 => info.addr().to_string(),
         database => format!("{}/{database}", info.addr()),
     };
-    Ok(Server { name, info })
+    Ok(Server { name, info, watch: None })
 }
 
 /// What may be shown of an address.
@@ -135,10 +182,30 @@ mod tests {
     fn nodes_of_a_cluster_share_what_is_said_once() {
         let address: Address = "rediss+cluster://ann:secret@a:1,b".parse().unwrap();
         assert_eq!(address.kind, Kind::Cluster);
-        let urls = siblings("rediss", "ann:secret@a:1,b");
+        let urls = siblings("rediss", "ann:secret@a:1,b", "");
         assert_eq!(urls, ["rediss://ann:secret@a:1", "rediss://ann:secret@b"]);
-        assert_eq!(siblings("redis", "a, b/0"), ["redis://a/0", "redis://b/0"]);
+        assert_eq!(
+            siblings("redis", "a, [::1]:2,[::1]/0", ":9"),
+            ["redis://a:9/0", "redis://[::1]:2/0", "redis://[::1]:9/0"]
+        );
         assert_eq!(names("redis+cluster://a:1,b"), ["a:1", "b:6379"]);
+    }
+
+    #[test]
+    fn a_server_watched_by_sentinels() {
+        let address: Address = "redis+sentinel://ann:secret@a,b:1/mymaster/2".parse().unwrap();
+        let [server] = address.servers.as_slice() else { panic!("one server") };
+        let watch = server.watch.as_ref().unwrap();
+        assert_eq!(watch.master, "mymaster");
+        let places: Vec<_> = watch.sentinels.iter().map(|sentinel| sentinel.addr().to_string()).collect();
+        assert_eq!(places, ["a:26379", "b:1"]);
+        let settings = server.info.redis_settings();
+        assert_eq!(
+            (settings.username(), settings.password(), settings.db()),
+            (Some("ann"), Some("secret"), 2)
+        );
+        assert!(watch.sentinels[0].redis_settings().password().is_none());
+        assert!(!address.to_string().contains("secret"));
     }
 
     #[test]
@@ -152,6 +219,8 @@ mod tests {
             "http+cluster://ann:secret@host",
             "redis+cluster://ann:secret@",
             "redis+cluster://ann:secret@a/x",
+            "redis+sentinel://ann:secret@a",
+            "redis+sentinel://ann:secret@/x",
         ] {
             let error = bad.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, TlsCertificates,
@@ -11,7 +12,7 @@ use redis::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::address::{Address, Kind, OptionError, Server};
+use crate::address::{Address, Kind, OptionError, Server, Watch};
 
 /// How long making a connection may take, greeting included.
 const CONNECTING: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ impl From<redis::RedisError> for Trouble {
 pub(crate) struct Endpoint {
     pub(crate) name: String,
     info: ConnectionInfo,
+    watch: Option<Arc<Watch>>,
     kind: Kind,
     /// What the server is checked against (PEM); `None` for what the system trusts.
     certificates: Option<Arc<[u8]>>,
@@ -49,18 +51,27 @@ impl Endpoint {
         let endpoint = |server: &Server| Self {
             name: server.name.clone(),
             info: with_protocol(server.info.clone()),
+            watch: server.watch.clone().map(Arc::new),
             kind: address.kind,
             certificates: certificates.map(Arc::from),
         };
         let endpoints: Vec<_> = address.servers.iter().map(endpoint).collect();
         for endpoint in &endpoints {
-            endpoint.client().map_err(|error| OptionError::Certificates(error.to_string()))?;
+            endpoint
+                .client(endpoint.info.clone())
+                .map_err(|error| OptionError::Certificates(error.to_string()))?;
         }
         Ok(endpoints)
     }
 
     /// Another node of the same cluster.
     pub(crate) fn sibling(&self, host: &str, port: u16) -> Self {
+        let info = self.moved(host, port);
+        Self { name: info.addr().to_string(), info, ..self.clone() }
+    }
+
+    /// The same server at another place.
+    fn moved(&self, host: &str, port: u16) -> ConnectionInfo {
         let addr = match self.info.addr() {
             ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
                 host: host.to_owned(),
@@ -70,8 +81,7 @@ impl Endpoint {
             },
             _ => ConnectionAddr::Tcp(host.to_owned(), port),
         };
-        let info = self.info.clone().set_addr(addr);
-        Self { name: info.addr().to_string(), info, ..self.clone() }
+        self.info.clone().set_addr(addr)
     }
 
     /// The number of the database.
@@ -87,13 +97,11 @@ impl Endpoint {
         }
     }
 
-    fn client(&self) -> redis::RedisResult<Client> {
+    fn client(&self, info: ConnectionInfo) -> redis::RedisResult<Client> {
         let root_cert = self.certificates.as_ref().map(|pem| pem.to_vec());
         match root_cert {
-            None => Client::open(self.info.clone()),
-            root_cert => {
-                Client::build_with_tls(self.info.clone(), TlsCertificates { client_tls: None, root_cert })
-            }
+            None => Client::open(info),
+            root_cert => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }),
         }
     }
 
@@ -104,7 +112,8 @@ impl Endpoint {
     ) -> Result<MultiplexedConnection, Trouble> {
         let connecting = async {
             let config = config.set_connection_timeout(None);
-            let mut connection = self.client()?.get_multiplexed_async_connection_with_config(&config).await?;
+            let client = self.client(self.place().await?)?;
+            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
             greet(&mut connection, self.kind).await?;
             Ok(connection)
         };
@@ -112,6 +121,27 @@ impl Endpoint {
             Ok(outcome) => outcome,
             Err(_) => Err(Trouble(format!("no answer within {} s", CONNECTING.as_secs()))),
         }
+    }
+}
+
+impl Endpoint {
+    /// Where the server is at present.
+    async fn place(&self) -> Result<ConnectionInfo, Trouble> {
+        let Some(watch) = &self.watch else { return Ok(self.info.clone()) };
+        // All are asked at once, because some may be gone without a word.
+        let asked = watch.sentinels.iter().map(|sentinel| Box::pin(self.ask(sentinel, &watch.master)));
+        let ((host, port), _) = select_ok(asked).await?;
+        Ok(self.moved(&host, port))
+    }
+
+    /// Asks a Sentinel where a server is. That it is the right one is seen when it is greeted.
+    async fn ask(&self, sentinel: &ConnectionInfo, master: &str) -> Result<(String, u16), Trouble> {
+        let client = self.client(sentinel.clone())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut ask = redis::cmd("SENTINEL");
+        let place: Option<_> =
+            ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master).query_async(&mut connection).await?;
+        place.ok_or_else(|| Trouble(format!("the Sentinels know of no {master:?}")))
     }
 }
 
@@ -153,7 +183,9 @@ fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
         (Some("cluster"), Kind::Cluster) => return Ok(()),
         (_, Kind::Cluster) => return Err("this server belongs to no cluster".into()),
         (Some("cluster"), _) => return Err("this server belongs to a cluster: use redis+cluster://".into()),
-        (Some("sentinel"), _) => return Err("this is a Sentinel, which holds no data".into()),
+        (Some("sentinel"), _) => {
+            return Err("this is a Sentinel, which holds no data: use redis+sentinel://".into());
+        }
         _ => {}
     }
     match said(replication, "role") {

@@ -60,7 +60,8 @@ pub(crate) struct ServeArguments {
 
     /// Share the channels with other nodes in this Redis (7 or later) or Valkey, as redis://[USER:PASSWORD@]HOST[:PORT],
     /// rediss:// with TLS, or unix:///PATH; separate independent servers by commas; a cluster is
-    /// redis+cluster://HOST[:PORT],HOST… [default: REDIS_URL, or none]
+    /// redis+cluster://HOST[:PORT],HOST…, and one watched by Sentinels redis+sentinel://HOST[:PORT],HOST…/MASTER
+    /// [default: REDIS_URL, or none]
     #[arg(
         long,
         env = "INKWIRE_REDIS_URL",

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
 pub mod cluster;
+pub mod watched;
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -109,17 +110,15 @@ impl Server {
     fn command(&self) -> Command {
         let log = File::create(self.directory().join("log")).expect("a file for the log");
         let mut command = Command::new("redis-server");
+        let port = self.port.to_string();
+        if self.arguments.iter().any(|option| option == "--sentinel") {
+            // It writes what it learns into its file of settings.
+            fs::write(self.directory().join("conf"), "").expect("a file for the settings");
+            command.args(["conf", "--bind", "127.0.0.1", "--port", &port]);
+        } else {
+            command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        }
         command
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &self.port.to_string(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
             .args(&self.arguments)
             .current_dir(self.directory())
             .stdin(Stdio::null())
