@@ -1,5 +1,8 @@
 //! What happens when Redis is killed, comes back, comes back empty, stands still, or forgets; and what is promised then:
 //! an answer within the broker's patience, no answered message lost that Redis itself kept, every loss told.
+//!
+//! Breakages that were made on purpose, each of which fails at least one test here: a connection that is not asked whether it is
+//! there; calls that are sent after their callers gave up; a read that must write.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
@@ -145,11 +148,16 @@ async fn standing_still_is_answered_within_the_patience() {
     let mut tail = broker.tail(&name).await.unwrap();
     server.signal("-STOP");
     let began = Instant::now();
-    let answers = join_all([
+    // The second and the third are not sent yet when they are given up.
+    let late = async |name| {
+        sleep(SHORT / 4).await;
+        broker.publish(&name, Draft::plain(body("given up"))).await
+    };
+    let (first_answer, answers) = tokio::join!(
         broker.publish(&name, Draft::plain(body(2))),
-        broker.publish(&channel("other"), Draft::plain(body(2))),
-    ])
-    .await;
+        join_all([late(name.clone()), late(channel("other"))])
+    );
+    assert!(matches!(first_answer, Err(Error::Unavailable(_))), "{first_answer:?}");
     assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Unavailable(_)))), "{answers:?}");
     assert!(matches!(broker.read(&name, Offset::ZERO, 1).await, Err(Error::Unavailable(_))));
     assert!(began.elapsed() < 2 * SHORT + LEEWAY, "{:?}", began.elapsed());
@@ -159,6 +167,8 @@ async fn standing_still_is_answered_within_the_patience() {
     let page = broker.read(&name, Offset::ZERO, 10).await.unwrap();
     assert!(page.messages.is_sorted_by(|a, b| a.offset == b.prev), "whatever was carried out is whole");
     assert_eq!(page.messages[0].offset, first);
+    assert!(!texts(&page.messages).contains(&"given up".to_owned()), "what was not begun is left undone");
+    assert_eq!(broker.read(&channel("other"), Offset::ZERO, 1).await.unwrap().head, Offset::ZERO);
 }
 
 #[tokio::test]
@@ -204,15 +214,18 @@ async fn out_of_memory_nothing_happens_and_reading_goes_on() {
         let mut set = redis::cmd("CONFIG");
         set.arg("SET").arg("maxmemory").arg(limit).exec_async(&mut stranger).await.unwrap();
     };
+    let mut another = server.stranger().await;
+    let add = redis::cmd("XADD").arg("inkwire:{full}").arg("*").arg("text").arg("theirs").to_owned();
+    let theirs: String = add.query_async(&mut another).await.unwrap();
     limit("1").await;
     let error = broker.publish(&name, Draft::plain(body(2))).await.unwrap_err();
     assert!(error.to_string().contains("OOM"), "{error}");
-    assert_eq!(broker.read(&name, Offset::ZERO, 10).await.unwrap().head, first);
+    assert_eq!(broker.read(&name, first, 10).await.unwrap().head.to_string(), theirs);
     limit("0").await;
     let second = publish(&broker, &name, 3).await;
     let page = broker.read(&name, Offset::ZERO, 10).await.unwrap();
-    assert_eq!(texts(&page.messages), ["1", "3"]);
-    assert_eq!((page.messages[1].prev, page.head), (first, second));
+    assert_eq!(texts(&page.messages), ["1", "theirs", "3"]);
+    assert_eq!((page.messages[2].prev.to_string(), page.head), (theirs, second));
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! Other programs at the same Redis, with plain commands: what they find is what `PROTOCOL.md` says, and what they add
 //! arrives.
+//!
+//! Breakages that were made on purpose, each of which fails at least one test here or in the suite: what others added is not
+//! announced; the oldest of theirs claims to be the first; an age of before ignored; an expired channel that begins behind
+//! nothing; nothing unsubscribed; one audience for all databases; a busy producer forgotten; numbers of producers compared
+//! as doubles; a search for silent consumers that begins at the beginning each time.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
@@ -112,6 +117,29 @@ async fn what_another_program_adds_arrives_within_the_check_and_is_no_gap() {
     for message in &seen {
         let page = hub.read(&name, message.prev, 0).await.unwrap();
         assert_eq!(page.continuity, Continuity::Proved, "{}", message.offset);
+    }
+}
+
+#[tokio::test]
+async fn whoever_looks_first_announces_what_another_program_added() {
+    let server = Server::start();
+    let broker = server.broker();
+    let mut stranger = server.stranger().await;
+    let name = channel("looked");
+    let mut tail = broker.tail(&name).await.unwrap();
+    let first = publish(&broker, &name, 1).await;
+    let second = add(&mut stranger, "looked", "2").await;
+    assert_eq!(broker.read(&name, Offset::ZERO, 0).await.unwrap().head, second);
+    let third = add(&mut stranger, "looked", "3").await;
+    let fourth = publish(&broker, &name, 4).await;
+    let fifth = add(&mut stranger, "looked", "5").await;
+    let group = GroupName::new("g").unwrap();
+    broker.claim(&name, Claim::new(group, ConsumerName::new("c").unwrap(), 1)).await.unwrap();
+    let mut prev = Offset::ZERO;
+    for offset in [first, second, third, fourth, fifth] {
+        let message = timeout(PATIENCE, tail.next()).await.expect("it is announced").unwrap();
+        assert_eq!((message.offset, message.prev), (offset, prev));
+        prev = offset;
     }
 }
 
@@ -300,9 +328,10 @@ async fn producers_are_forgotten_after_five_minutes_of_silence_only() {
         ids.sort();
         (ids, fields.iter().filter(|field| field.starts_with('q') && !field.contains(':')).count())
     };
-    publish("silent", u64::MAX).await;
+    publish("silent", u64::MAX - 1).await;
+    assert!(matches!(publish("silent", u64::MAX).await, Published::Appended(_)), "seq has 64 bits");
     publish("busy", 9).await;
-    assert!(matches!(publish("silent", u64::MAX - 1).await, Published::Duplicate(_)), "seq has 64 bits");
+    assert!(matches!(publish("silent", u64::MAX - 1).await, Published::Duplicate(_)));
     // Six minutes go by for both; only one of them has said something since.
     let state: HashMap<String, String> = ask(&mut stranger, "HGETALL inkwire:{producers}:state").await;
     for (field, value) in state {
