@@ -179,7 +179,8 @@ fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
     if major.is_none_or(|major| major < OLDEST) {
         return Err(format!("this is Redis {version}; Redis {OLDEST} or later is needed, or Valkey"));
     }
-    match (said(server, "redis_mode"), kind) {
+    // Redis calls it one way, Valkey the other.
+    match (said(server, "redis_mode").or_else(|| said(server, "server_mode")), kind) {
         (Some("cluster"), Kind::Cluster) => return Ok(()),
         (_, Kind::Cluster) => return Err("this server belongs to no cluster".into()),
         (Some("cluster"), _) => return Err("this server belongs to a cluster: use redis+cluster://".into()),
@@ -231,5 +232,7 @@ mod tests {
             assert_eq!(fits(kind, &about("7.0.0", mode), role).is_ok(), expected, "{kind:?} {mode} {role}");
         }
         assert!(fits(Kind::Spread, "", master).is_err());
+        let valkey = "valkey_version:8.1.8\r\nredis_version:7.2.4\r\nserver_mode:cluster\r\n";
+        assert!(fits(Kind::Cluster, valkey, master).is_ok() && fits(Kind::Spread, valkey, master).is_err());
     }
 }

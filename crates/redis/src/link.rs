@@ -104,8 +104,7 @@ impl Link {
 
     /// Carries out jobs and answers them; gives back those to be tried again.
     pub(crate) async fn carry_out(&mut self, mut jobs: VecDeque<Job>) -> Undone {
-        // Whoever gave up must not find it done later.
-        jobs.retain(|job| !job.answer.is_closed());
+        forget_given_up(&mut jobs);
         if jobs.is_empty() {
             return Undone::default();
         }
@@ -117,6 +116,11 @@ impl Link {
                 return Undone { jobs, pace: Pace::Now };
             }
         };
+        // Again, because connecting may have taken long.
+        forget_given_up(&mut jobs);
+        if jobs.is_empty() {
+            return Undone::default();
+        }
         let mut pipeline = Pipeline::with_capacity(jobs.len());
         for job in &mut jobs {
             pipeline.add_command(std::mem::take(&mut job.cmd));
@@ -257,6 +261,11 @@ impl Link {
         }
         self.backoff.wait().await;
     }
+}
+
+/// Whoever gave up must not find it done later.
+fn forget_given_up(jobs: &mut VecDeque<Job>) {
+    jobs.retain(|job| !job.answer.is_closed());
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), Trouble> {

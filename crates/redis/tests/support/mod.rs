@@ -7,7 +7,7 @@ pub mod cluster;
 pub mod watched;
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -64,26 +64,36 @@ impl Server {
 
     /// At a port that was free a moment ago.
     pub fn at(port: u16) -> Self {
-        Self::build(port, &[])
+        Self::at_with(port, &[])
     }
 
     /// With further options, as on Redis's command line. In them, `DIR` is the server's directory.
     pub fn with(options: &[&str]) -> Self {
-        Self::build(free_port(), options)
+        let mut server = Self::stopped(options);
+        let began = Instant::now();
+        // Somebody else may have taken the port meanwhile.
+        while began.elapsed() < STARTING {
+            server.port = free_port();
+            if server.tries_to_run() {
+                return server;
+            }
+        }
+        server.fails()
     }
 
     /// At a port that was free a moment ago, with further options.
     pub fn at_with(port: u16, options: &[&str]) -> Self {
-        Self::build(port, options)
+        let mut server = Self::stopped(options);
+        server.port = port;
+        server.run();
+        server
     }
 
-    fn build(port: u16, options: &[&str]) -> Self {
+    fn stopped(options: &[&str]) -> Self {
         let directory = Scratch::new();
         let place = directory.path().to_str().expect("a plain path");
         let arguments = options.iter().map(|option| option.replace("DIR", place)).collect();
-        let mut server = Self { child: None, port, arguments, directory };
-        server.run();
-        server
+        Self { child: None, port: 0, arguments, directory }
     }
 
     pub fn directory(&self) -> &Path {
@@ -94,22 +104,36 @@ impl Server {
     pub fn run(&mut self) {
         let began = Instant::now();
         while began.elapsed() < STARTING {
-            let mut child = self.command().spawn().expect("redis-server is installed (make test does that)");
-            while child.try_wait().expect("it can be waited for").is_none() {
-                if self.listens() {
-                    self.child = Some(child);
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(5));
+            if self.tries_to_run() {
+                return;
             }
         }
-        let log = fs::read_to_string(self.directory().join("log")).unwrap_or_default();
-        panic!("redis-server does not start: {log}");
+        self.fails();
+    }
+
+    fn tries_to_run(&mut self) -> bool {
+        let mut child = self.command().spawn().expect("redis-server is installed (make test does that)");
+        while child.try_wait().expect("it can be waited for").is_none() {
+            if self.log().contains("Ready to accept connections") || self.log().contains("Sentinel ID is") {
+                self.child = Some(child);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    fn fails(&self) -> ! {
+        panic!("redis-server does not start: {}", self.log())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory().join("log")).unwrap_or_default()
     }
 
     fn command(&self) -> Command {
         let log = File::create(self.directory().join("log")).expect("a file for the log");
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         let port = self.port.to_string();
         if self.arguments.iter().any(|option| option == "--sentinel") {
             // It writes what it learns into its file of settings.
@@ -125,12 +149,6 @@ impl Server {
             .stdout(log)
             .stderr(Stdio::null());
         command
-    }
-
-    fn listens(&self) -> bool {
-        let tls = self.arguments.iter().position(|option| option == "--tls-port");
-        let port = tls.and_then(|at| self.arguments.get(at + 1)?.parse().ok()).unwrap_or(self.port);
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
     }
 
     pub fn url(&self) -> String {
@@ -175,6 +193,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The server that is tested against: Debian's, or what `INKWIRE_TEST_REDIS` names, such as a Valkey.
+fn program() -> String {
+    std::env::var("INKWIRE_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 pub fn free_port() -> u16 {
