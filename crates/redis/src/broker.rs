@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use inkwire_core::{
     Broker, ChannelName, Claim, Claimed, Draft, Error, GroupName, Offset, Page, Receipt, Result, Tail,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::{Address, OptionError};
 use crate::dispatch::dispatch;
@@ -88,13 +88,14 @@ impl Redis {
         channel: &ChannelName,
         cmd: Cmd,
     ) -> Result<impl Future<Output = Result<Value>> + Send + use<>> {
-        let answered = timeout(self.patience, self.queue.push(channel, cmd)?);
+        let deadline = Instant::now() + self.patience;
+        let answered = timeout_at(deadline, self.queue.push(channel, cmd, deadline)?);
         let gave_up = self.gave_up(channel);
         Ok(async move {
             match answered.await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(Error::Unavailable("the connection to Redis has ended".into())),
-                Err(_) => Err(gave_up()),
+                // It was left undone at that very moment.
+                Ok(Err(_)) | Err(_) => Err(gave_up()),
             }
         })
     }

@@ -93,7 +93,7 @@ impl Floor {
                 }
             }
             None => {
-                self.astray.retain(|job| !job.answer.is_closed());
+                self.astray.retain(|job| !job.is_given_up());
                 self.astray.push_back(job);
             }
         }

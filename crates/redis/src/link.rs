@@ -263,9 +263,9 @@ impl Link {
     }
 }
 
-/// Whoever gave up must not find it done later.
+/// Whoever was told that Redis did not answer must not find it done later.
 fn forget_given_up(jobs: &mut VecDeque<Job>) {
-    jobs.retain(|job| !job.answer.is_closed());
+    jobs.retain(|job| !job.is_given_up());
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), Trouble> {

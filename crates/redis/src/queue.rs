@@ -1,7 +1,7 @@
 //! What waits for Redis, in the order in which it was asked for.
 //!
-//! Invariant: a job takes its place when the caller's future is first polled, so that publishes which were begun in an
-//! order are carried out in it. Therefore nobody waits for room: when the queue is full, the caller is refused.
+//! Invariant: a job takes its place when it is handed in, so that drafts which were submitted in an order are carried out in
+//! it. Therefore nobody waits for room: when the queue is full, the caller is refused.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use inkwire_core::{ChannelName, Error, Result};
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// How many bytes may wait for Redis, or for its answers. A connection of a client has at most 2 MiB under way; over
 /// this, Redis is far behind, and callers are told so at once.
@@ -23,9 +24,16 @@ pub(crate) struct Job {
     pub(crate) cmd: Cmd,
     pub(crate) answer: oneshot::Sender<Result<Value>>,
     pub(crate) room: Room,
+    /// Whoever waits for the answer gives up then: what is not begun by then is left undone.
+    pub(crate) deadline: Instant,
 }
 
 impl Job {
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.deadline <= Instant::now()
+    }
+
     /// Answers with an error; nobody waiting is nobody's loss.
     pub(crate) fn refuse(self, error: Error) {
         drop(self.answer.send(Err(error)));
@@ -63,14 +71,19 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when there is no room.
-    pub(crate) fn push(&self, channel: &ChannelName, cmd: Cmd) -> Result<oneshot::Receiver<Result<Value>>> {
+    pub(crate) fn push(
+        &self,
+        channel: &ChannelName,
+        cmd: Cmd,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Result<Value>>> {
         let bytes = OVERHEAD + cmd.args_iter().map(|arg| weight(&arg)).sum::<usize>();
         let room = Room { bytes, taken: Arc::clone(&self.taken) };
         if self.taken.fetch_add(bytes, Ordering::Relaxed) > MOST_BYTES {
             return Err(Error::Unavailable("too much waits for Redis".into()));
         }
         let (answer, answered) = oneshot::channel();
-        self.jobs().push_back(Job { channel: channel.clone(), cmd, answer, room });
+        self.jobs().push_back(Job { channel: channel.clone(), cmd, answer, room, deadline });
         self.filled.notify_one();
         Ok(answered)
     }
@@ -111,7 +124,7 @@ mod tests {
         let refused = loop {
             let mut cmd = redis::cmd("ECHO");
             cmd.arg(&megabyte).arg(waiting.len());
-            match queue.push(&channel, cmd) {
+            match queue.push(&channel, cmd, Instant::now()) {
                 Ok(answered) => waiting.push(answered),
                 Err(error) => break error,
             }
@@ -125,6 +138,6 @@ mod tests {
         }
         drop(jobs);
         assert_eq!(queue.taken.load(Ordering::Relaxed), 0);
-        assert!(queue.push(&channel, redis::cmd("PING")).is_ok());
+        assert!(queue.push(&channel, redis::cmd("PING"), Instant::now()).is_ok());
     }
 }

@@ -266,6 +266,19 @@ async fn publishes_are_carried_out_in_the_order_in_which_they_are_begun() {
 }
 
 #[tokio::test]
+async fn what_was_submitted_is_carried_out_though_nobody_waits() {
+    let server = Server::start();
+    let broker = server.broker();
+    let name = channel("submitted");
+    for n in 0..100 {
+        drop(broker.submit(&name, Draft::plain(body(n))).await.unwrap());
+    }
+    publish(&broker, &name, 100).await;
+    let page = broker.read(&name, Offset::ZERO, 1_000).await.unwrap();
+    assert_eq!(texts(&page.messages), (0..=100).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn offsets_never_go_back_even_behind_a_clock_that_ran_ahead() {
     let server = Server::start();
     let broker = server.broker();
