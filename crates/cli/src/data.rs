@@ -1,8 +1,8 @@
 //! The node's directory: what must outlive the process.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +11,11 @@ use rand::RngExt as _;
 
 /// The file of the secret that signs tokens.
 const SECRET_FILE: &str = "token-secret";
+
+/// Makes the node's directory, for its owner only: the messages in it are nobody else's. One that is there stays as it is.
+pub(crate) fn make(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
 
 /// The node's own secret: read, or made and kept, readable by its owner only.
 pub(crate) fn secret(directory: &Path) -> Result<TokenSecret> {
@@ -25,7 +30,7 @@ pub(crate) fn secret(directory: &Path) -> Result<TokenSecret> {
         Ok(text) => TokenSecret::new(text.trim()).with_context(|| format!("{} is damaged", file.display())),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let text = random_text();
-            fs::create_dir_all(directory).with_context(advice)?;
+            make(directory).with_context(advice)?;
             write_new(&file, &text).with_context(advice)?;
             Ok(TokenSecret::new(text)?)
         }

@@ -10,6 +10,7 @@ use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use inkwire_redis::{Address, Redis, RedisOptions};
 
 use crate::arguments::ServeArguments;
+use crate::data;
 
 /// What was chosen.
 pub(crate) enum Store {
@@ -38,6 +39,8 @@ impl Store {
         match self {
             Self::Memory => Ok(Arc::new(Memory::default())),
             Self::Directory(directory) => {
+                // Where this fails, the store says why.
+                let _ = data::make(&directory);
                 let store = Embedded::open(EmbeddedOptions::new(&directory)).with_context(|| {
                     format!(
                         "cannot use {} (another place: --data-dir; none: --ephemeral)",

@@ -142,6 +142,8 @@ fn the_nodes_own_secret_is_private_and_outlives_it() {
     drop(first);
     let file = folder.0.join("inkwire-data/token-secret");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let directory = fs::metadata(file.parent().unwrap()).unwrap();
+    assert_eq!(directory.permissions().mode() & 0o777, 0o700);
     let again = Running::start(command(&folder.0).args(["--port", "0"]));
     assert!(again.knows(&token));
     let elsewhere = Running::start(command(&folder.0).args(["--port", "0", "--data-dir", "other"]));
