@@ -1,5 +1,26 @@
-/** The npm package `inkwire`: signalling that resumes, and a mesh of data channels on top of it. */
+/** The npm package `inkwire`: channels that lose nothing, signalling that resumes, and a mesh of data channels on top of it. */
 export { type Access, anonymousAccess, type Grant, readToken } from './access.js';
+export { type Client, type ClientEvents, type ClientOptions, createClient } from './channels/client.js';
+export { ClientError } from './channels/errors.js';
+export type { Gap, Subscribed } from './channels/followers.js';
+export {
+  decodeHeard,
+  type Heard,
+  type Outcome,
+  type Refusal,
+  type Reply,
+  type WireMessage,
+} from './channels/heard.js';
+export type {
+  Decode,
+  Encode,
+  Fields,
+  Message,
+  PublishArguments,
+  PublishOptions,
+} from './channels/message.js';
+export { isAfter, isOffset } from './channels/offset.js';
+export type { SocketConstructor, SocketLike } from './channels/socket-line.js';
 export { MAX_FRAME, MAX_MESSAGE } from './frames.js';
 export { type Fetch, HttpError } from './http.js';
 export type { LinkState, Route } from './link-state.js';

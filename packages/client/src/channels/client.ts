@@ -1,0 +1,294 @@
+/**
+ * Channels over one connection to one of several servers: what an application calls. It puts the parts together: the
+ * driver keeps the line, the followers keep the cursors, the outbox keeps what is to be published.
+ * Invariant: per channel nothing is lost, nothing comes twice and nothing out of order; where that cannot be had, `gap` or
+ * an error says so.
+ */
+import type { ConnectionState } from '../state.js';
+import type { User } from '../wire.js';
+import { Driver, type Lines } from './driver.js';
+import { ClientError } from './errors.js';
+import { Events } from './events.js';
+import { Followers, type Gap, type Subscribed } from './followers.js';
+import type { Heard, WireMessage } from './heard.js';
+import {
+  type Decode,
+  type Encode,
+  encodeValue,
+  type Message,
+  type PublishArguments,
+  toMessage,
+  toPublish,
+} from './message.js';
+import { isOffset } from './offset.js';
+import { Outbox } from './outbox.js';
+import { Reader } from './reader.js';
+import { type SocketConstructor, socketLines } from './socket-line.js';
+import { Tokens } from './tokens.js';
+
+export interface ClientOptions<Value = string> {
+  /** Where the servers are: `https://a.example`, or several. Without it, where the page came from. */
+  targets?: string | readonly string[];
+  /** A token that lasts as long as the client; else `getToken`. */
+  token?: string;
+  /** Asked whenever a token is needed: at first, before the last one expires, and after a refusal. */
+  getToken?: () => string | Promise<string>;
+  /** Makes text of what is published. Texts stay as they are and everything else becomes JSON, unless you say otherwise. */
+  encode?: Encode;
+  /** Makes of each field's text what `messages` and `load` give. Without it, the text. */
+  decode?: Decode<Value>;
+  /** Names this client's publishes. A name may be used again by a later client, never by two at once. Random by default. */
+  producer?: string;
+  /** For Node 20, which has none: the `WebSocket` of the package `ws` or `undici`. */
+  WebSocket?: SocketConstructor;
+  /** In [0, 1); replaced in tests. */
+  random?: () => number;
+}
+
+export type ClientEvents<Value = string> = {
+  /** The connection stands, and every subscription goes on. */
+  connect: [info: { user: User; node: string }];
+  /** It was lost; the next one is being made. */
+  disconnect: [reason: string];
+  messages: [channel: string, messages: readonly Message<Value>[]];
+  /** What followed `after` is gone from the log: forget what you had of the channel. What comes begins at `oldest`. */
+  gap: [channel: string, gap: Gap];
+  /** Something failed that no call can tell you of. */
+  error: [error: Error];
+};
+
+export interface Client<Value = string> {
+  readonly state: ConnectionState;
+  /** Returns the way to stop listening. */
+  on<Name extends keyof ClientEvents<Value>>(
+    name: Name,
+    listener: (...told: ClientEvents<Value>[Name]) => void,
+  ): () => void;
+  /**
+   * Follows a channel: `$` for what is published from now on, `0` for all there is, or an offset, for what follows it.
+   * Resolves when the server has said where it begins; without a connection it waits for one.
+   */
+  subscribe(channel: string, offset?: string): Promise<Subscribed>;
+  unsubscribe(channel: string): Promise<void>;
+  /**
+   * Publishes a message, as `'name', value, …` or as an object and options, and resolves to its offset when it is durable.
+   * Without a connection it waits for one. It is sent again after a drop, and never published twice. Where it had arrived
+   * before the drop, together with later ones of yours, the offset may be that of the last of them.
+   */
+  publish(channel: string, ...message: PublishArguments): Promise<string>;
+  /**
+   * The messages of a channel, for `for await`. Follows the channel until the loop ends, unless `subscribe` does already:
+   * then it joins in. A slow loop pauses the channel, for everybody here, and nothing is lost.
+   */
+  messages(channel: string, offset?: string): AsyncIterableIterator<Message<Value>, undefined>;
+  /** Ends everything: what was not answered fails with `closed`, and loops end. */
+  close(): void;
+}
+
+export function createClient<Value = string>(options: ClientOptions<Value> = {}): Client<Value> {
+  return new ChannelClient(options);
+}
+
+class ChannelClient<Value> implements Client<Value> {
+  readonly #events = new Events<ClientEvents<Value>>();
+  readonly #encode: Encode;
+  readonly #decode: Decode<Value> | undefined;
+  readonly #driver: Driver;
+  readonly #followers: Followers;
+  readonly #outbox: Outbox;
+  readonly #readers = new Map<string, Set<Reader<Message<Value>>>>();
+  /** Channels that are followed for the sake of loops alone. */
+  readonly #followed = new Set<string>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #nudge = () => this.#driver.nudge();
+
+  constructor(options: ClientOptions<Value>) {
+    const { random = Math.random } = options;
+    this.#encode = options.encode ?? encodeValue;
+    this.#decode = options.decode;
+    this.#outbox = new Outbox(options.producer ?? crypto.randomUUID(), Date.now(), random);
+    this.#followers = new Followers({
+      send: (command, answered) => this.#driver.ask(command, answered),
+      random,
+      deliver: (channel, messages) => this.#deliver(channel, messages),
+      gap: (channel, gap) => this.#events.tell('gap', channel, gap),
+      dropped: (channel, error) => this.#dropped(channel, error),
+    });
+    this.#driver = new Driver(targetsOf(options.targets), linesOf(options), tokensOf(options), {
+      connected: (user, node) => this.#connected(user, node),
+      lost: (reason) => this.#lost(reason),
+      heard: (heard) => this.#hear(heard),
+      fault: (error) => this.#events.tell('error', error),
+      stopped: (error) => this.#stopped(error),
+      maySwitch: () => !this.#outbox.inDoubt,
+      random,
+    });
+    globalThis.addEventListener?.('online', this.#nudge);
+    void this.#driver.run();
+  }
+
+  get state(): ConnectionState {
+    return this.#driver.state;
+  }
+
+  on<Name extends keyof ClientEvents<Value>>(
+    name: Name,
+    listener: (...told: ClientEvents<Value>[Name]) => void,
+  ): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  async subscribe(channel: string, offset = '$'): Promise<Subscribed> {
+    this.#mustBeOpen();
+    return this.#followers.add(channel, checkedOffset(offset));
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    this.#endReaders(channel);
+    await this.#followers.remove(channel);
+  }
+
+  async publish(channel: string, ...message: PublishArguments): Promise<string> {
+    this.#mustBeOpen();
+    const publish = toPublish(channel, message, this.#encode);
+    const answered = this.#outbox.add(this.#driver.nextId(), publish);
+    this.#pump();
+    const { offset } = await answered;
+    if (offset === undefined) throw new ClientError('internal', 'the server named no offset');
+    return offset;
+  }
+
+  messages(channel: string, offset?: string): AsyncIterableIterator<Message<Value>, undefined> {
+    const readers = this.#readers.get(channel) ?? new Set();
+    this.#readers.set(channel, readers);
+    const joins = this.#followers.has(channel);
+    const reader: Reader<Message<Value>> = new Reader(
+      () => this.#drained(channel),
+      () => this.#leave(channel, reader),
+    );
+    if (joins && offset !== undefined) {
+      reader.end(
+        new ClientError('conflict', `${channel} is subscribed to already: its place cannot be chosen`),
+      );
+      return reader;
+    }
+    readers.add(reader);
+    if (joins) return reader;
+    this.#followed.add(channel);
+    this.subscribe(channel, offset).catch((error: Error) => this.#endReaders(channel, error));
+    return reader;
+  }
+
+  close(): void {
+    this.#driver.stop('closed', new ClientError('closed', 'the client was closed'));
+  }
+
+  #connected(user: User, node: string): void {
+    this.#followers.connected();
+    this.#pump();
+    this.#events.tell('connect', { user, node });
+  }
+
+  #lost(reason: string): void {
+    this.#followers.lost();
+    this.#outbox.lost();
+    this.#events.tell('disconnect', reason);
+  }
+
+  #hear(heard: Heard): void {
+    if (heard.event === 'messages') this.#followers.messages(heard.channel, heard.messages);
+    else if (heard.event === 'gap') this.#followers.gap(heard.channel, heard);
+    else if (heard.event === 'error')
+      this.#events.tell('error', new ClientError(heard.error.code, heard.error.message));
+    else if (heard.event === 'reply') {
+      this.#outbox.answered(heard.id, heard.outcome, Date.now());
+      this.#pump();
+    }
+  }
+
+  /** Sends what can be sent, and comes back when more can. */
+  #pump(): void {
+    clearTimeout(this.#timer);
+    if (this.state.kind !== 'live') return;
+    const now = Date.now();
+    for (let next = this.#outbox.next(now); next; next = this.#outbox.next(now))
+      this.#driver.send(next.publish, next.id);
+    const due = this.#outbox.due(now);
+    if (due !== undefined) this.#timer = setTimeout(() => this.#pump(), due);
+  }
+
+  #deliver(channel: string, wire: WireMessage[]): void {
+    const messages = wire.map((message) => toMessage(message, this.#decode));
+    const readers = this.#readers.get(channel) ?? [];
+    for (const reader of readers) reader.push(messages);
+    if ([...readers].some((reader) => reader.isFull)) this.#followers.pause(channel);
+    this.#events.tell('messages', channel, messages);
+  }
+
+  /** The last loop of a channel that is followed for loops alone turns out the light. */
+  #leave(channel: string, reader: Reader<Message<Value>>): void {
+    const readers = this.#readers.get(channel);
+    readers?.delete(reader);
+    if (readers?.size === 0 && this.#followed.delete(channel)) void this.#followers.remove(channel);
+    else this.#drained(channel);
+  }
+
+  #drained(channel: string): void {
+    const readers = [...(this.#readers.get(channel) ?? [])];
+    if (!readers.some((reader) => reader.isFull)) this.#followers.resume(channel);
+  }
+
+  #dropped(channel: string, error: Error): void {
+    this.#endReaders(channel, error);
+    this.#events.tell('error', error);
+  }
+
+  #endReaders(channel: string, error?: Error): void {
+    const readers = this.#readers.get(channel);
+    this.#readers.delete(channel);
+    this.#followed.delete(channel);
+    for (const reader of readers ?? []) reader.end(error);
+  }
+
+  #stopped(error: ClientError): void {
+    const isOurs = error.code === 'closed';
+    globalThis.removeEventListener?.('online', this.#nudge);
+    clearTimeout(this.#timer);
+    for (const channel of [...this.#readers.keys()]) this.#endReaders(channel, isOurs ? undefined : error);
+    this.#followers.end(error);
+    this.#outbox.end(error);
+    if (!isOurs) this.#events.tell('error', error);
+  }
+
+  #mustBeOpen(): void {
+    const { state } = this;
+    if (state.kind === 'stopped') throw new ClientError('closed', state.detail);
+  }
+}
+
+function checkedOffset(offset: string): string {
+  if (offset === '$' || offset === '0' || isOffset(offset)) return offset;
+  throw new TypeError(`${offset} is no offset`);
+}
+
+function targetsOf(targets: ClientOptions['targets']): string[] {
+  const list = typeof targets === 'string' ? [targets] : [...(targets ?? [globalThis.location?.origin])];
+  if (list.length === 0 || list.some((target) => !target)) throw new TypeError('no target is named');
+  return list.map((target) => {
+    const url = new URL(target);
+    if (!/^(http|ws)s?:$/.test(url.protocol)) throw new TypeError(`${target} is neither http nor ws`);
+    return `${url.protocol.replace('ws', 'http')}//${url.host}${url.pathname}`.replace(/\/+$/, '');
+  });
+}
+
+function tokensOf<Value>({ token, getToken }: ClientOptions<Value>): Tokens {
+  if (getToken) return new Tokens(getToken, true);
+  if (token === undefined) throw new TypeError('either token or getToken is needed');
+  return new Tokens(() => token, false);
+}
+
+function linesOf<Value>(options: ClientOptions<Value>): Lines {
+  const Socket = options.WebSocket ?? globalThis.WebSocket;
+  if (!Socket) throw new TypeError('there is no WebSocket here: give one, such as that of the package ws');
+  return [socketLines(Socket)];
+}

@@ -1,0 +1,141 @@
+/**
+ * Servers that are killed without a word and started again on what they had written, while everybody talks and listens.
+ *
+ * Breakages tried on purpose, each of which makes this fail: a publish numbered anew when it is sent again; a
+ * cursor that does not move.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { type Client, createClient } from '../src/channels/client.js';
+import { isAfter } from '../src/channels/offset.js';
+import { mint, Node, until } from './node.js';
+import { seeded } from './random.js';
+
+const CHANNELS = ['storm:a', 'storm:b', 'storm:c'];
+const KILLS = 6;
+
+const clients: Client[] = [];
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+});
+
+function connect(...targets: string[]): Client {
+  const client = createClient({ targets, token: mint(), WebSocket });
+  clients.push(client);
+  return client;
+}
+
+/** What somebody heard: per channel, offset and text of every message, as it came. */
+type Heard = Map<string, string[]>;
+
+function listen(client: Client): Heard {
+  const heard: Heard = new Map(CHANNELS.map((channel) => [channel, []]));
+  client.on('messages', (channel, messages) => {
+    heard.get(channel)?.push(...messages.map(({ offset, by }) => `${offset} ${by}`));
+  });
+  return heard;
+}
+
+async function loop(client: Client, channel: string, read: string[]): Promise<void> {
+  for await (const { offset, by } of client.messages(channel, '0')) read.push(`${offset} ${by}`);
+}
+
+/** Publishes without waiting for answers, and gives every text with the offset it was promised. */
+async function talk(name: string, client: Client, isOver: () => boolean): Promise<string[][]> {
+  const promises: Promise<string>[][] = CHANNELS.map(() => []);
+  for (let n = 0; !isOver(); n += 1) {
+    for (const [at, channel] of CHANNELS.entries()) {
+      const by = `${name} ${n}`;
+      promises[at]?.push(client.publish(channel, { by }).then((offset) => `${offset} ${by}`));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return Promise.all(promises.map((some) => Promise.all(some)));
+}
+
+const textOf = (line: string) => line.slice(line.indexOf(' ') + 1);
+const offsetOf = (line: string) => line.slice(0, line.indexOf(' '));
+
+/** Of what had arrived before a drop, the server tells only where the newest is; nobody is promised too early a place. */
+function expectPromisesKept(heard: string[], promised: string[]): void {
+  for (const [n, line] of heard.entries()) {
+    const offset = offsetOf(promised[n] ?? '');
+    expect(isAfter(offsetOf(line), offset)).toBe(false);
+  }
+  const exact = heard.filter((line, n) => line === promised[n]);
+  expect(exact.length).toBeGreaterThan(heard.length / 2);
+}
+
+test(`${KILLS} kills: nothing lost, nothing twice, nothing out of order`, { timeout: 120_000 }, async () => {
+  await using node = await Node.start();
+  const random = seeded(5);
+  const [ann, bob, carl] = [connect(node.url), connect(node.url), connect(node.url)];
+  const everybody = [ann, bob, carl];
+  const gaps: string[] = [];
+  for (const client of everybody) client.on('gap', (channel) => gaps.push(channel));
+  const ears = everybody.map(listen);
+  await Promise.all(everybody.flatMap((client) => CHANNELS.map((channel) => client.subscribe(channel, '0'))));
+  const read: string[] = [];
+  const looped = loop(connect(node.url), 'storm:a', read);
+  let disconnects = 0;
+  ann.on('disconnect', () => {
+    disconnects += 1;
+  });
+
+  let isOver = false;
+  const talks = [ann, bob].map((client, at) => talk(`p${at}`, client, () => isOver));
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    await until(() => ann.state.kind === 'live' && bob.state.kind === 'live');
+    await new Promise((resolve) => setTimeout(resolve, 100 + 400 * random()));
+    await node.end('SIGKILL');
+    await node.start();
+  }
+  isOver = true;
+  const promised = await Promise.all(talks);
+
+  for (const [at, channel] of CHANNELS.entries()) {
+    const texts = promised.flatMap((perChannel) => (perChannel[at] ?? []).map(textOf));
+    for (const ear of ears) await until(() => (ear.get(channel)?.length ?? 0) >= texts.length);
+    for (const ear of ears) {
+      const heard = ear.get(channel) ?? [];
+      expect(heard.map(textOf).sort()).toEqual([...texts].sort());
+      expect(heard).toEqual(ears[0]?.get(channel));
+      for (const [who, perChannel] of promised.entries()) {
+        const own = heard.filter((line) => line.includes(` p${who} `));
+        expect(own.map(textOf)).toEqual(perChannel[at]?.map(textOf));
+        expectPromisesKept(own, perChannel[at] ?? []);
+      }
+    }
+  }
+  expect(gaps).toEqual([]);
+  expect(disconnects).toBe(KILLS);
+  await until(() => read.length >= (ears[0]?.get('storm:a')?.length ?? 0));
+  expect(read).toEqual(ears[0]?.get('storm:a'));
+  clients.at(-1)?.close();
+  await looped;
+});
+
+test('a server that is not there is passed over, and one that drains is left', async () => {
+  await using first = await Node.start();
+  await using second = await Node.start();
+  // Begins with the first of the list.
+  const targets = ['http://127.0.0.1:9', first.url, second.url];
+  const client = createClient({ targets, token: mint(), WebSocket, random: () => 0 });
+  clients.push(client);
+  const nodes: string[] = [];
+  client.on('connect', ({ node }) => nodes.push(node));
+  await until(() => nodes.length === 1);
+  await client.publish('a', 'b', 'c');
+  // Long enough to be a good connection, whose end is nobody's fault.
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  let leftAt = 0;
+  client.on('disconnect', () => {
+    leftAt = Date.now();
+  });
+  const ended = first.end('SIGTERM');
+  await until(() => nodes.length === 2);
+  expect(Date.now() - leftAt).toBeLessThan(400);
+  expect(nodes[1]).not.toBe(nodes[0]);
+  await client.publish('a', 'b', 'c');
+  await ended;
+});
