@@ -1,6 +1,13 @@
 /** The npm package `inkwire`: channels that lose nothing, signalling that resumes, and a mesh of data channels on top of it. */
 export { type Access, anonymousAccess, type Grant, readToken } from './access.js';
-export { type Client, type ClientEvents, type ClientOptions, createClient } from './channels/client.js';
+export type { CacheOptions, CacheStorage } from './channels/cache.js';
+export {
+  type Client,
+  type ClientEvents,
+  type ClientOptions,
+  createClient,
+  type Loaded,
+} from './channels/client.js';
 export { ClientError } from './channels/errors.js';
 export type { Gap, Subscribed } from './channels/followers.js';
 export {

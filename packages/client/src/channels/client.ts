@@ -6,6 +6,7 @@
  */
 import type { ConnectionState } from '../state.js';
 import type { User } from '../wire.js';
+import { Cache, type CacheOptions, storageOf } from './cache.js';
 import { Driver, type Lines } from './driver.js';
 import { ClientError } from './errors.js';
 import { Events } from './events.js';
@@ -20,7 +21,7 @@ import {
   toMessage,
   toPublish,
 } from './message.js';
-import { isOffset } from './offset.js';
+import { BEGINNING, isOffset } from './offset.js';
 import { Outbox } from './outbox.js';
 import { Reader } from './reader.js';
 import { type SocketConstructor, socketLines } from './socket-line.js';
@@ -37,6 +38,8 @@ export interface ClientOptions<Value = string> {
   encode?: Encode;
   /** Makes of each field's text what `messages` and `load` give. Without it, the text. */
   decode?: Decode<Value>;
+  /** What is remembered of channels over a reload; `false` for nothing. In Node nothing, unless a storage is given. */
+  cache?: false | CacheOptions;
   /** Names this client's publishes. A name may be used again by a later client, never by two at once. Random by default. */
   producer?: string;
   /** For Node 20, which has none: the `WebSocket` of the package `ws` or `undici`. */
@@ -57,15 +60,25 @@ export type ClientEvents<Value = string> = {
   error: [error: Error];
 };
 
+/** A channel as this client last knew it. */
+export interface Loaded<Value = string> {
+  messages: Message<Value>[];
+  /** Where `subscribe(channel, 'last')` goes on; `0` if nothing is known. */
+  lastOffset: string;
+}
+
 export interface Client<Value = string> {
   readonly state: ConnectionState;
+  /** What the cache has of a channel, at once and without a connection. Subscriptions from `last` or `0` fill it. */
+  load(channel: string): Promise<Loaded<Value>>;
   /** Returns the way to stop listening. */
   on<Name extends keyof ClientEvents<Value>>(
     name: Name,
     listener: (...told: ClientEvents<Value>[Name]) => void,
   ): () => void;
   /**
-   * Follows a channel: `$` for what is published from now on, `0` for all there is, or an offset, for what follows it.
+   * Follows a channel: `$` for what is published from now on, `0` for all there is, an offset, for what follows it, or
+   * `last`, for what follows the cache.
    * Resolves when the server has said where it begins; without a connection it waits for one.
    */
   subscribe(channel: string, offset?: string): Promise<Subscribed>;
@@ -96,22 +109,28 @@ class ChannelClient<Value> implements Client<Value> {
   readonly #driver: Driver;
   readonly #followers: Followers;
   readonly #outbox: Outbox;
+  readonly #cache: Cache | undefined;
+  /** Channels whose messages go to the cache: those that were followed from its end. */
+  readonly #cached = new Set<string>();
   readonly #readers = new Map<string, Set<Reader<Message<Value>>>>();
   /** Channels that are followed for the sake of loops alone. */
   readonly #followed = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #nudge = () => this.#driver.nudge();
+  readonly #flush = () => this.#cache?.flush();
 
   constructor(options: ClientOptions<Value>) {
     const { random = Math.random } = options;
     this.#encode = options.encode ?? encodeValue;
     this.#decode = options.decode;
     this.#outbox = new Outbox(options.producer ?? crypto.randomUUID(), Date.now(), random);
+    const storage = options.cache === false ? undefined : storageOf(options.cache ?? {});
+    this.#cache = storage && new Cache(storage, options.cache || {});
     this.#followers = new Followers({
       send: (command, answered) => this.#driver.ask(command, answered),
       random,
       deliver: (channel, messages) => this.#deliver(channel, messages),
-      gap: (channel, gap) => this.#events.tell('gap', channel, gap),
+      gap: (channel, gap) => this.#gap(channel, gap),
       dropped: (channel, error) => this.#dropped(channel, error),
     });
     this.#driver = new Driver(targetsOf(options.targets), linesOf(options), tokensOf(options), {
@@ -124,6 +143,7 @@ class ChannelClient<Value> implements Client<Value> {
       random,
     });
     globalThis.addEventListener?.('online', this.#nudge);
+    globalThis.addEventListener?.('pagehide', this.#flush);
     void this.#driver.run();
   }
 
@@ -140,11 +160,23 @@ class ChannelClient<Value> implements Client<Value> {
 
   async subscribe(channel: string, offset = '$'): Promise<Subscribed> {
     this.#mustBeOpen();
-    return this.#followers.add(channel, checkedOffset(offset));
+    const isNew = !this.#followers.has(channel);
+    try {
+      return await this.#followers.add(channel, this.#beginning(channel, offset));
+    } catch (error) {
+      if (isNew) this.#cached.delete(channel);
+      throw error;
+    }
+  }
+
+  async load(channel: string): Promise<Loaded<Value>> {
+    const { messages, lastOffset } = this.#cache?.load(channel) ?? { messages: [], lastOffset: BEGINNING };
+    return { messages: messages.map((message) => toMessage(message, this.#decode)), lastOffset };
   }
 
   async unsubscribe(channel: string): Promise<void> {
     this.#endReaders(channel);
+    if (this.#cached.delete(channel)) this.#cache?.close(channel);
     await this.#followers.remove(channel);
   }
 
@@ -183,6 +215,19 @@ class ChannelClient<Value> implements Client<Value> {
     this.#driver.stop('closed', new ClientError('closed', 'the client was closed'));
   }
 
+  /** Where to begin. Whoever begins at the end of the cache, or at the beginning of all, goes on filling it. */
+  #beginning(channel: string, offset: string): string {
+    if (offset !== 'last' && offset !== '$' && offset !== BEGINNING && !isOffset(offset))
+      throw new TypeError(`${offset} is no offset`);
+    if (!this.#cache || this.#followers.has(channel)) return offset === 'last' ? BEGINNING : offset;
+    // What is read from the beginning is not added to what was there: the log may be another.
+    if (offset === BEGINNING) this.#cache.clear(channel);
+    const { lastOffset } = this.#cache.load(channel);
+    if (offset !== 'last' && offset !== lastOffset) return offset;
+    this.#cached.add(channel);
+    return lastOffset;
+  }
+
   #connected(user: User, node: string): void {
     this.#followers.connected();
     this.#pump();
@@ -217,7 +262,13 @@ class ChannelClient<Value> implements Client<Value> {
     if (due !== undefined) this.#timer = setTimeout(() => this.#pump(), due);
   }
 
+  #gap(channel: string, gap: Gap): void {
+    this.#cache?.clear(channel);
+    this.#events.tell('gap', channel, gap);
+  }
+
   #deliver(channel: string, wire: WireMessage[]): void {
+    if (this.#cached.has(channel)) this.#cache?.add(channel, wire);
     const messages = wire.map((message) => toMessage(message, this.#decode));
     const readers = this.#readers.get(channel) ?? [];
     for (const reader of readers) reader.push(messages);
@@ -229,7 +280,7 @@ class ChannelClient<Value> implements Client<Value> {
   #leave(channel: string, reader: Reader<Message<Value>>): void {
     const readers = this.#readers.get(channel);
     readers?.delete(reader);
-    if (readers?.size === 0 && this.#followed.delete(channel)) void this.#followers.remove(channel);
+    if (readers?.size === 0 && this.#followed.has(channel)) void this.unsubscribe(channel);
     else this.#drained(channel);
   }
 
@@ -253,6 +304,8 @@ class ChannelClient<Value> implements Client<Value> {
   #stopped(error: ClientError): void {
     const isOurs = error.code === 'closed';
     globalThis.removeEventListener?.('online', this.#nudge);
+    globalThis.removeEventListener?.('pagehide', this.#flush);
+    this.#flush();
     clearTimeout(this.#timer);
     for (const channel of [...this.#readers.keys()]) this.#endReaders(channel, isOurs ? undefined : error);
     this.#followers.end(error);
@@ -264,11 +317,6 @@ class ChannelClient<Value> implements Client<Value> {
     const { state } = this;
     if (state.kind === 'stopped') throw new ClientError('closed', state.detail);
   }
-}
-
-function checkedOffset(offset: string): string {
-  if (offset === '$' || offset === '0' || isOffset(offset)) return offset;
-  throw new TypeError(`${offset} is no offset`);
 }
 
 function targetsOf(targets: ClientOptions['targets']): string[] {
