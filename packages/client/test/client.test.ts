@@ -1,7 +1,8 @@
 /**
  * Channels against the real server: what an application sees, and what it does not see of servers that are killed.
  *
- * Breakages tried on purpose, each of which makes tests fail: a cursor that does not move.
+ * Breakages tried on purpose, each of which makes tests fail: a cursor that does not move; a loop that is never
+ * full; a channel that is not resumed; a token that is not renewed, or not forgotten when it was refused.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
