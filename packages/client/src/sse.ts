@@ -15,8 +15,8 @@ export interface SseBlock {
   retry: number | undefined;
 }
 
-/** More than the server's largest event (64 KiB of body, escaped): a line longer than this is not ours. */
-export const MAX_LINE = 1 << 20;
+/** More than the server's largest event (a message of 1 MiB): a line longer than this is not ours. */
+export const MAX_LINE = 1 << 21;
 
 /** The stream held a line, or a block, longer than any server of ours would send. */
 export class SseOverflow extends Error {

@@ -80,7 +80,7 @@ test('what may have been published keeps its number, or is in doubt', async () =
   answer(2, no('unavailable'));
   answer(3, OK);
   now = 200;
-  expect(outbox.inDoubt).toBe(true);
+  expect(outbox.inDoubt(now)).toBe(true);
   expect(sent()).toBe('2:3');
   expect(await outcomes[0]).toBe('uncertain');
 });
@@ -90,7 +90,9 @@ test('nothing is sent again when it can no longer be known again', async () => {
   sent();
   outbox.lost();
   publish('a');
+  expect(outbox.inDoubt(now)).toBe(true);
   now = 5 * 60_000;
+  expect(outbox.inDoubt(now)).toBe(false);
   expect(sent()).toBe('1:2');
   expect(await outcomes[0]).toBe('uncertain');
 });
@@ -108,6 +110,6 @@ describe('bounds', () => {
     answer(0, no('forbidden'));
     outbox.end(Object.assign(new Error('over'), { code: 'closed' }));
     expect(await Promise.all(outcomes)).toEqual(['forbidden', 'closed']);
-    expect(outbox.inDoubt).toBe(false);
+    expect(outbox.inDoubt(now)).toBe(false);
   });
 });

@@ -4,6 +4,8 @@
  * Invariant: per channel nothing is lost, nothing comes twice and nothing out of order; where that cannot be had, `gap` or
  * an error says so.
  */
+
+import type { Fetch } from '../http.js';
 import type { ConnectionState } from '../state.js';
 import type { User } from '../wire.js';
 import { Cache, type CacheOptions, storageOf } from './cache.js';
@@ -12,6 +14,7 @@ import { ClientError } from './errors.js';
 import { Events } from './events.js';
 import { Followers, type Gap, type Subscribed } from './followers.js';
 import type { Heard, WireMessage } from './heard.js';
+import { httpLines } from './http-line.js';
 import {
   type Decode,
   type Encode,
@@ -42,8 +45,12 @@ export interface ClientOptions<Value = string> {
   cache?: false | CacheOptions;
   /** Names this client's publishes. A name may be used again by a later client, never by two at once. Random by default. */
   producer?: string;
-  /** For Node 20, which has none: the `WebSocket` of the package `ws` or `undici`. */
+  /**
+   * For Node 20, which has none: the `WebSocket` of the package `ws` or `undici`. Without one, and where none can be opened,
+   * event streams and POSTs do its work.
+   */
   WebSocket?: SocketConstructor;
+  fetch?: Fetch;
   /** In [0, 1); replaced in tests. */
   random?: () => number;
 }
@@ -139,7 +146,7 @@ class ChannelClient<Value> implements Client<Value> {
       heard: (heard) => this.#hear(heard),
       fault: (error) => this.#events.tell('error', error),
       stopped: (error) => this.#stopped(error),
-      maySwitch: () => !this.#outbox.inDoubt,
+      maySwitch: () => !this.#outbox.inDoubt(Date.now()),
       random,
     });
     globalThis.addEventListener?.('online', this.#nudge);
@@ -337,6 +344,6 @@ function tokensOf<Value>({ token, getToken }: ClientOptions<Value>): Tokens {
 
 function linesOf<Value>(options: ClientOptions<Value>): Lines {
   const Socket = options.WebSocket ?? globalThis.WebSocket;
-  if (!Socket) throw new TypeError('there is no WebSocket here: give one, such as that of the package ws');
-  return [socketLines(Socket)];
+  const http = httpLines(options.fetch ?? ((url, init) => fetch(url, init)), Socket !== undefined);
+  return Socket ? [socketLines(Socket), http] : [http];
 }

@@ -51,6 +51,8 @@ export class Driver {
   #target: number;
   /** Attempts in a row that did not even open. */
   #unopened = 0;
+  /** Which of the lines was chosen last. */
+  #kind = 0;
   #renewal: ReturnType<typeof setTimeout> | undefined;
   /** Ends the attempt under way. */
   #interrupt: () => void = () => undefined;
@@ -174,12 +176,11 @@ export class Driver {
     });
   }
 
-  /** The preferred line; by turns another, once that one has not opened at any of the targets. */
+  /** The preferred kind of line; by turns another, once that one has not opened at any of the targets. */
   #choose(): OpenLine {
-    const others = this.#lines.length - 1;
     const beyond = this.#unopened - this.#targets.length;
-    if (others === 0 || beyond <= 0 || !this.#world.maySwitch()) return this.#lines[0];
-    return this.#lines[beyond % this.#lines.length] ?? this.#lines[0];
+    if (this.#world.maySwitch()) this.#kind = beyond > 0 ? beyond % this.#lines.length : 0;
+    return this.#lines[this.#kind] ?? this.#lines[0];
   }
 
   #begin(user: User, node: string): void {

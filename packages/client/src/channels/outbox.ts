@@ -53,9 +53,9 @@ export class Outbox {
     return this.#all.has(id);
   }
 
-  /** Whether something was sent and its answer is not known. */
-  get inDoubt(): boolean {
-    for (const { sent } of this.#all.values()) if (sent) return true;
+  /** Whether something was sent, its answer is not known, and the server would know it again. */
+  inDoubt(now: number): boolean {
+    for (const { sent } of this.#all.values()) if (sent && now - sent.at < RECOGNISED_FOR) return true;
     return false;
   }
 

@@ -1,0 +1,215 @@
+/**
+ * A line made of POSTs and event streams, for networks that let no WebSocket through. It serves the driver, which does not
+ * know the difference.
+ *
+ * A channel that is followed is one event stream; browsers open six to a server over HTTP/1.1, and a hundred over HTTP/2.
+ * Publishes of a channel go one after the other, since nothing else keeps their order.
+ *
+ * Invariant: a network that fails is the end of the line, as it is for a socket; what the server refuses is an answer.
+ */
+import { readToken } from '../access.js';
+import { isRecord, parseJson } from '../check.js';
+import { expectOk, type Fetch, HttpError } from '../http.js';
+import type { SseBlock } from '../sse.js';
+import { readStream } from '../stream.js';
+import type { Command, Publish, Subscribe } from './command.js';
+import { decodeHeard, decodeMessage, type Reply } from './heard.js';
+import { BROKEN, EXPIRED, type Line, type LineEvents, type OpenLine } from './line.js';
+
+/** Milliseconds for a request that is no stream. */
+const PATIENCE = 20_000;
+/** Milliseconds until a WebSocket is tried again: networks change, and a socket is better. */
+export const TRY_SOCKET_AFTER = 300_000;
+
+export function httpLines(fetch: Fetch, canHaveSocket: boolean): OpenLine {
+  return (base, events) => new HttpLine(base, fetch, events, canHaveSocket);
+}
+
+class HttpLine implements Line {
+  readonly #base: string;
+  readonly #fetch: Fetch;
+  readonly #events: LineEvents;
+  readonly #life = new AbortController();
+  readonly #streams = new Map<string, AbortController>();
+  /** The last publish of each channel under way. */
+  readonly #queues = new Map<string, Promise<void>>();
+  #lifetime: ReturnType<typeof setTimeout> | undefined;
+  #token = '';
+
+  constructor(base: string, fetch: Fetch, events: LineEvents, canHaveSocket: boolean) {
+    this.#base = base;
+    this.#fetch = fetch;
+    this.#events = events;
+    queueMicrotask(() => {
+      if (!this.#life.signal.aborted) events.opened();
+    });
+    if (canHaveSocket)
+      this.#lifetime = setTimeout(() => this.#end(BROKEN, 'time to try a WebSocket again'), TRY_SOCKET_AFTER);
+  }
+
+  send(command: Command, id: number): void {
+    void this.#answer(command, id);
+  }
+
+  close(): void {
+    clearTimeout(this.#lifetime);
+    this.#life.abort();
+    for (const stream of this.#streams.values()) stream.abort();
+  }
+
+  async #answer(command: Command, id: number): Promise<void> {
+    try {
+      // Made before the first wait, so that an `unsubscribe` meanwhile finds it.
+      const stream = command.op === 'subscribe' ? this.#open(command.channel) : undefined;
+      const reply = await this.#carryOut(command);
+      if (this.#life.signal.aborted) return;
+      this.#events.heard({ event: 'reply', id, outcome: { ok: true, reply } });
+      if (stream && command.op === 'subscribe')
+        void this.#follow(command.channel, reply.offset ?? '0', stream);
+    } catch (error) {
+      this.#fail(error, id);
+    }
+  }
+
+  async #carryOut(command: Command): Promise<Reply> {
+    switch (command.op) {
+      case 'auth':
+        return this.#introduce(command.token);
+      case 'subscribe':
+        return this.#begin(command);
+      case 'unsubscribe':
+        this.#streams.get(command.channel)?.abort();
+        this.#streams.delete(command.channel);
+        return {};
+      case 'publish':
+        return this.#inTurn(command);
+      case 'ping':
+        return {};
+    }
+  }
+
+  /** Asks for something that every token may have, and so whether this one is taken. */
+  async #introduce(token: string): Promise<Reply> {
+    const isFirst = this.#token === '';
+    this.#token = token;
+    if (!isFirst) return {};
+    await this.#request('/ice', {});
+    if (this.#life.signal.aborted) return {};
+    const id = readToken(token).id ?? '';
+    this.#events.heard({ event: 'connected', user: { id, username: id }, node: this.#base });
+    return {};
+  }
+
+  /** Where a subscription begins: as a stream does not say it, the log is asked. That it has a gap, the stream says. */
+  async #begin({ channel, offset }: Subscribe): Promise<Reply> {
+    const after = offset === '$' ? '0' : offset;
+    const answer = await this.#request(`${path(channel)}?after=${after}&limit=1`, {});
+    const place = offset === '$' ? answer.head : offset;
+    return { offset: typeof place === 'string' ? place : '0', gap: false };
+  }
+
+  #open(channel: string): AbortController {
+    const stream = new AbortController();
+    this.#streams.set(channel, stream);
+    return stream;
+  }
+
+  async #follow(channel: string, offset: string, stream: AbortController): Promise<void> {
+    if (stream.signal.aborted) return;
+    try {
+      await readStream({
+        url: `${this.#base}${path(channel)}?offset=${offset}`,
+        headers: { authorization: `Bearer ${this.#token}` },
+        fetch: this.#fetch,
+        signal: stream.signal,
+        onBlock: (block) => {
+          if (!stream.signal.aborted) this.#take(channel, block);
+        },
+      });
+      this.#end(this.#endCode(), 'the stream was ended');
+    } catch (error) {
+      // The last answer about this channel was yes: whatever ends its stream now ends the line, and it is asked again.
+      if (!stream.signal.aborted) this.#end(this.#endCode(), String(error));
+    }
+  }
+
+  #take(channel: string, { event, data }: SseBlock): void {
+    if (data === undefined) return;
+    if (event === 'message') {
+      const message = decodeMessage(parseJson(data));
+      if (message) this.#events.heard({ event: 'messages', channel, messages: [message] });
+    } else if (event === 'gap') {
+      const gap = parseJson(data);
+      if (isRecord(gap)) this.#events.heard(decodeHeard(JSON.stringify({ event, channel, ...gap })));
+    }
+  }
+
+  #inTurn(publish: Publish): Promise<Reply> {
+    const { channel } = publish;
+    const before = this.#queues.get(channel) ?? Promise.resolve();
+    const answer = before.then(() => this.#publish(publish));
+    const settled = answer.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#queues.set(channel, settled);
+    void settled.then(() => {
+      if (this.#queues.get(channel) === settled) this.#queues.delete(channel);
+    });
+    return answer;
+  }
+
+  async #publish({ channel, fields, producer, maxlen, key, version, tombstone }: Publish): Promise<Reply> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries({ maxlen, key, version, tombstone }))
+      if (value !== undefined) query.set(name, String(value));
+    const once: Record<string, string> = producer
+      ? { 'idempotency-key': `${producer.id}:${producer.seq}` }
+      : {};
+    const answer = await this.#request(`${path(channel)}?${query}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...once },
+      body: JSON.stringify(fields),
+    });
+    return typeof answer.offset === 'string' ? { offset: answer.offset } : {};
+  }
+
+  async #request(pathAndQuery: string, init: RequestInit): Promise<Record<string, unknown>> {
+    this.#life.signal.throwIfAborted();
+    const signal = AbortSignal.any([this.#life.signal, AbortSignal.timeout(PATIENCE)]);
+    const headers = { accept: 'application/json', ...init.headers, authorization: `Bearer ${this.#token}` };
+    const response = await this.#fetch(`${this.#base}${pathAndQuery}`, { ...init, headers, signal });
+    const body = parseJson(await (await expectOk(response)).text());
+    return isRecord(body) ? body : {};
+  }
+
+  #fail(error: unknown, id: number): void {
+    if (this.#life.signal.aborted) return;
+    // A server that cannot may have done it all the same; what follows must not go before it is asked again.
+    if (!(error instanceof HttpError) || error.status >= 500) {
+      this.#end(BROKEN, String(error));
+    } else if (error.status === 401 || this.#endCode() === EXPIRED) {
+      this.#end(EXPIRED, error.message);
+    } else {
+      const { code, message, retryAfter } = error;
+      const refusal = { code: code || 'invalid', message };
+      const wait = retryAfter === undefined ? {} : { retryAfterMs: retryAfter };
+      this.#events.heard({ event: 'reply', id, outcome: { ok: false, error: { ...refusal, ...wait } } });
+    }
+  }
+
+  /** An expired token and a missing grant are both 403: the token itself tells which it is. */
+  #endCode(): number {
+    return (readToken(this.#token).expires ?? Number.POSITIVE_INFINITY) <= Date.now() ? EXPIRED : BROKEN;
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.#life.signal.aborted) return;
+    this.close();
+    this.#events.ended({ code, reason });
+  }
+}
+
+function path(channel: string): string {
+  return `/channels/${encodeURIComponent(channel)}`;
+}
