@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use inkwire_core::{
-    Broker, ChannelName, Continuity, Draft, Error, Event, Hub, HubOptions, Offset, Published, Retention,
-    Start,
+    Broker, ChannelName, Continuity, Draft, Error, Event, Hub, HubOptions, Offset, Producer, ProducerId,
+    Published, Retention, Start,
 };
 use inkwire_redis::{Redis, RedisOptions};
 use redis::aio::MultiplexedConnection;
@@ -176,7 +176,9 @@ async fn a_masters_replica_takes_over() {
     }
     let second = timeout(PATIENCE, async {
         loop {
-            match broker.publish(name, Draft::plain(body(2))).await {
+            // A call that was given up may have been carried out: only under a producer may it be tried again.
+            let producer = Producer { id: ProducerId::new("p").unwrap(), seq: 1 };
+            match broker.publish(name, Draft::plain(body(2)).by(producer)).await {
                 Ok(published) => return published.offset(),
                 Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
             }
