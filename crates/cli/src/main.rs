@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let environment = environment::load();
     let Arguments { verb } = Arguments::parse();
     let outcome = environment.and_then(|()| match verb {
-        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Serve(arguments) => serve::run(*arguments),
         Verb::Pub(arguments) => publish::run(arguments),
         Verb::Sub(arguments) => subscribe::run(arguments),
         Verb::Read(arguments) => read::run(arguments),

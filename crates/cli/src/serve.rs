@@ -82,6 +82,7 @@ fn options(arguments: ServeArguments, store: &Store) -> Result<Options> {
             only => Origins::Only(only),
         },
         grace: arguments.grace,
+        lease: arguments.lease,
         drain: arguments.drain,
         relays: Rate::new(relays.0, relays.1),
         joins: Rate::new(joins.0, joins.1),

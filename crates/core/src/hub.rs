@@ -168,6 +168,12 @@ impl Hub {
         self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The channels that have a reader on this node.
+    pub fn followed(&self) -> Vec<ChannelName> {
+        let feeds = self.feeds();
+        feeds.iter().filter(|(_, feed)| feed.strong_count() > 0).map(|(channel, _)| channel.clone()).collect()
+    }
+
     /// How many channels have a reader on this node.
     pub fn channels(&self) -> usize {
         self.feeds().len()

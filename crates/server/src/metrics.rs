@@ -17,12 +17,17 @@ pub(crate) fn install() {
         describe_gauge!("inkwire_sockets", "Open WebSockets");
         describe_gauge!("inkwire_connections", "Open connections");
         describe_gauge!("inkwire_channels", "Channels with a reader on this node");
+        describe_gauge!("inkwire_nodes", "Nodes that live, this one included, as far as it hears");
         describe_gauge!("inkwire_ready", "1 while the node is ready");
         describe_counter!("inkwire_requests_total", "Requests answered, by route and status");
         describe_counter!("inkwire_events_total", "Events told to peers, by event");
         describe_counter!("inkwire_deliveries_total", "Messages told to subscribers of channels");
         describe_counter!("inkwire_publishes_total", "Messages published by clients, by outcome");
         describe_counter!("inkwire_joins_total", "Memberships of rooms begun");
+        describe_counter!(
+            "inkwire_lapsed_peers_total",
+            "Peers that this node let leave because theirs had died"
+        );
         describe_counter!("inkwire_relays_total", "Events relayed between peers");
         describe_counter!("inkwire_relays_of_strangers_total", "Relayed events dropped: the two never met");
         describe_counter!("inkwire_resumes_total", "Streams opened with a position, by outcome");

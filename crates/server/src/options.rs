@@ -16,6 +16,10 @@ pub struct Options {
     pub origins: Origins,
     /// How long a dropped stream can be resumed before its peer leaves. Default 5 s, at most 60 s.
     pub grace: Duration,
+    /// How long a node may be silent before the others take it for dead and let its peers leave. Default 8 s, at most 60 s,
+    /// and always longer than the grace time. It says so four times within it; a shorter lease
+    /// makes a busy machine look like a dead one.
+    pub lease: Duration,
     /// Over how long open streams are closed when the server goes down. Default 10 s.
     pub drain: Duration,
     /// How many events a peer may relay. Default 200/s, burst 500.
@@ -118,6 +122,7 @@ impl Options {
             anonymous: Anonymous::Allowed,
             origins: Origins::Any,
             grace: Duration::from_secs(5),
+            lease: Duration::from_secs(8),
             drain: Duration::from_secs(10),
             relays: Rate::new(200, 500),
             joins: Rate::new(10, 20),

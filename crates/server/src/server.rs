@@ -21,7 +21,7 @@ use crate::hooks::{ByGrants, Hooks};
 use crate::limits::PeerLimit;
 use crate::options::Options;
 use crate::page::Page;
-use crate::peers::signalling::Signalling;
+use crate::peers::signalling::{Signalling, Times};
 use crate::tls::Tls;
 use crate::tokens::Tokens;
 use crate::{http, listener, metrics};
@@ -46,9 +46,10 @@ impl Server {
         let hub = Hub::new(broker, HubOptions::default());
         let tasks = TaskTracker::new();
         let (trigger, drain) = Drain::new();
+        let times = Times { grace: options.grace, lease: options.lease };
         let app = App {
             tokens: Tokens::new(&options.secret),
-            signalling: Signalling::new(hub.clone(), &node, options.grace, tasks.clone()),
+            signalling: Signalling::new(hub.clone(), &node, times, tasks.clone()),
             joins: PeerLimit::new(options.joins),
             relays: PeerLimit::new(options.relays),
             publishes: PeerLimit::new(options.publishes),
@@ -107,6 +108,8 @@ impl Server {
         info!(%address, node = %self.app.node, "serving");
         let canary = self.app.canary.clone().sing(self.app.hub.clone(), self.app.node.clone());
         let _canary = AbortOnDropHandle::new(tokio::spawn(canary));
+        let watch = Arc::clone(&self.app.signalling).watch();
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
         let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_idle(Arc::clone(&self.app))));
         let closing = CancellationToken::new();
         let router = http::router(Arc::clone(&self.app));

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     Pub(PublishArguments),
     Sub(SubscribeArguments),
     Read(ReadArguments),

@@ -91,6 +91,10 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "INKWIRE_GRACE", default_value = "5", value_name = "SECONDS", value_parser = grace)]
     pub(crate) grace: Duration,
 
+    /// How long a node may be silent before the others take it for dead and its peers leave; 1 to 60
+    #[arg(long, env = "INKWIRE_LEASE", default_value = "8", value_name = "SECONDS", value_parser = lease)]
+    pub(crate) lease: Duration,
+
     /// Over how long open streams are closed when the server is told to stop
     #[arg(long, env = "INKWIRE_DRAIN", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) drain: Duration,
@@ -153,6 +157,13 @@ fn grace(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn lease(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(60);
+    seconds(text).and_then(|lease| {
+        if bounds.contains(&lease) { Ok(lease) } else { Err("expected 1 to 60 seconds".into()) }
+    })
+}
+
 fn stun(text: &str) -> Result<String, String> {
     ice_url(text, &["stun:", "stuns:"])
 }
@@ -198,6 +209,7 @@ mod tests {
                 && seconds("x").is_err()
         );
         assert!(grace("60").is_ok() && grace("61").is_err());
+        assert!(lease("1").is_ok() && lease("60").is_ok() && lease("0.9").is_err() && lease("61").is_err());
         assert!(stun("stun:example.org:3478").is_ok() && stun("http://x").is_err() && stun("stun:").is_err());
         assert!(turn("turns:example.org").is_ok() && turn("garbage").is_err());
         assert_eq!(rate("200:500"), Ok((200, 500)));

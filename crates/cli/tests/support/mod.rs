@@ -89,6 +89,7 @@ pub struct Node {
     pub folder: Folder,
     pub port: u16,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -98,8 +99,14 @@ impl Node {
     }
 
     pub fn with(folder: Folder, options: &[&str]) -> Self {
+        Self::with_environment(folder, options, &[])
+    }
+
+    pub fn with_environment(folder: Folder, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut node = Self { folder, port: 0, options, running: None };
+        let environment =
+            environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut node = Self { folder, port: 0, options, environment, running: None };
         node.again();
         node
     }
@@ -109,6 +116,7 @@ impl Node {
         let port = self.port.to_string();
         let mut command = inkwire(&self.folder.0);
         command.args(["serve", "--port", &port, "--log", "off"]).args(&self.options);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut running = Running(command.spawn().unwrap());
         let said = running.lines().next().expect("the server says where it is");
         self.port = said.rsplit(':').next().unwrap().parse().unwrap();
@@ -118,6 +126,16 @@ impl Node {
     /// Ends it without a word.
     pub fn kill(&mut self) {
         drop(self.running.take());
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, name: &str) {
+        self.running.as_ref().expect("it runs").signal(name);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.running.take().expect("it runs").wait()
     }
 
     /// A verb that talks to this server.

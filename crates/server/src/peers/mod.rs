@@ -6,19 +6,23 @@
 //! | `$peer/<id>` ([`record`]) | keyed | where the peer's stream is open, under which generation; its rooms | whoever opens, closes, joins, leaves |
 //! | `$room/<id>` ([`roster`]) | keyed | who is in the room, since when | whoever joins or leaves |
 //! | `$inbox/<id>` ([`inbox`]) | plain | what is for the peer | whoever relays |
+//! | `$nodes` ([`lease`]) | keyed | which nodes live | each node |
 //!
-//! [`signalling`] writes these logs, [`stream`] reads them; [`position`] is what a client shows to resume.
+//! [`signalling`] writes these logs, [`stream`] reads them; [`position`] is what a client shows to resume; [`watch`] lets
+//! the peers of dead nodes leave.
 //!
 //! Invariants. A *stream* changes hands only by a claim of the next generation in the peer's record, which exactly one
 //! claimant wins. A *membership* has a key of its own in the room's log, begins once and ends once; its end is final.
 //! What a stream tells its client is a function of the logs and of the client's position, and of nothing else.
 
 pub(crate) mod inbox;
+pub(crate) mod lease;
 pub(crate) mod position;
 pub(crate) mod record;
 pub(crate) mod roster;
 pub(crate) mod signalling;
 pub(crate) mod stream;
+pub(crate) mod watch;
 
 use std::time::Duration;
 

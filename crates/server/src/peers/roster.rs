@@ -19,6 +19,11 @@ pub(crate) fn channel(room: &RoomId) -> ChannelName {
     ChannelName::new(format!("$room/{room}")).expect("a room id is part of a channel name")
 }
 
+/// The room of a channel; `None` for other channels.
+pub(crate) fn room(channel: &ChannelName) -> Option<RoomId> {
+    RoomId::new(channel.as_str().strip_prefix("$room/")?).ok()
+}
+
 /// One time that a peer is in the room.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Membership {
@@ -49,9 +54,9 @@ impl Membership {
 
 /// A membership's time in the room, as the log tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stay {
-    membership: Membership,
-    user: User,
+pub(crate) struct Stay {
+    pub(crate) membership: Membership,
+    pub(crate) user: User,
     joined: Offset,
     left: Option<Offset>,
 }
@@ -70,13 +75,9 @@ impl Stay {
     }
 }
 
-/// Who is in a room, in the order of joining.
-pub(crate) fn present(log: &[Arc<Message>]) -> Vec<User> {
-    log.iter()
-        .filter_map(|message| Stay::of(message))
-        .filter(|stay| stay.left.is_none())
-        .map(|stay| stay.user)
-        .collect()
+/// The stays that go on, in the order of joining.
+pub(crate) fn present(log: &[Arc<Message>]) -> impl Iterator<Item = Stay> {
+    log.iter().filter_map(|message| Stay::of(message)).filter(|stay| stay.left.is_none())
 }
 
 /// Whether a peer was in the room at a time when `own` was.

@@ -15,9 +15,10 @@ use tracing::{debug, warn};
 
 use super::position::{Owner, Position};
 use super::record::{Claim, Record, Status};
-use super::roster::Membership;
+use super::roster::{Membership, Stay};
 use super::stream::PeerStream;
-use super::{LONGEST_GRACE, inbox, record, roster};
+use super::watch::Watch;
+use super::{LONGEST_GRACE, inbox, lease, record, roster};
 
 /// How many rooms a peer may be in at once. Keeps positions short enough for a header.
 pub(crate) const MAXIMUM_ROOMS: usize = 32;
@@ -54,20 +55,41 @@ pub(crate) enum Refusal {
     Broker(#[from] Error),
 }
 
+/// How long others wait for somebody who has fallen silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// For a peer whose stream has dropped.
+    pub(crate) grace: Duration,
+    /// For a node.
+    pub(crate) lease: Duration,
+}
+
 /// The peers of all nodes, acted on from this one.
 #[derive(Debug)]
 pub(crate) struct Signalling {
     hub: Hub,
     node: Box<str>,
     grace: Duration,
+    watch: Watch,
     /// Runs what happens after a stream has dropped.
     tasks: TaskTracker,
 }
 
 impl Signalling {
-    pub(crate) fn new(hub: Hub, node: &str, grace: Duration, tasks: TaskTracker) -> Arc<Self> {
-        let grace = grace.min(LONGEST_GRACE);
-        Arc::new(Self { hub, node: node.into(), grace, tasks })
+    pub(crate) fn new(hub: Hub, node: &str, times: Times, tasks: TaskTracker) -> Arc<Self> {
+        let grace = times.grace.min(LONGEST_GRACE);
+        let watch = Watch::new(node, lease::at_least(times.lease, grace));
+        Arc::new(Self { hub, node: node.into(), grace, watch, tasks })
+    }
+
+    /// Says for ever that this node lives, and lets the peers of those leave who have ceased to say so.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        self.watch.keep(&self).await;
+    }
+
+    /// A stream of this node has entered a room.
+    pub(crate) fn entered(&self, room: &RoomId) {
+        self.watch.entered(room);
     }
 
     pub(crate) fn hub(&self) -> &Hub {
@@ -119,7 +141,8 @@ impl Signalling {
     async fn claim_resumed(&self, user: &User, position: &Position) -> Result<Option<u64>, Refusal> {
         for _ in 0..ATTEMPTS {
             let record = self.record(&user.id).await?;
-            if record.open().is_none() || !self.continues(&user.id, &record, position).await? {
+            let lives = record.open().is_some_and(|claim| !self.watch.has_lapsed(&claim.node));
+            if !lives || !self.continues(&user.id, &record, position).await? {
                 return Ok(None);
             }
             if let Some(generation) = self.claim(user, &record, Status::Open).await? {
@@ -301,7 +324,40 @@ impl Signalling {
 
     /// Who is in a room, in the order of joining.
     pub(crate) async fn present(&self, room: &RoomId) -> Result<Vec<User>, Refusal> {
-        Ok(roster::present(&self.whole(&roster::channel(room)).await?.messages))
+        Ok(self.stays(room).await?.into_iter().map(|stay| stay.user).collect())
+    }
+
+    /// The stays in a room that go on, in the order of joining.
+    pub(crate) async fn stays(&self, room: &RoomId) -> Result<Vec<Stay>, Refusal> {
+        let log = self.whole(&roster::channel(room)).await?;
+        Ok(roster::present(&log.messages).collect())
+    }
+
+    /// The node that claimed the stream of somebody in a room. If no such claim is known any more, the stay is over.
+    pub(crate) async fn node_of(&self, room: &RoomId, stay: Stay) -> Result<Option<Box<str>>, Refusal> {
+        let node = self.record(&stay.user.id).await?.stream.map(|claim| claim.node);
+        if node.is_none() {
+            self.end(&stay.user, room, stay.membership.number).await?;
+        }
+        Ok(node)
+    }
+
+    /// Lets somebody leave whose node has died, from all rooms. `false` if the node lives, or somebody else was first.
+    pub(crate) async fn leave_if_dead(&self, room: &RoomId, stay: Stay) -> Result<bool, Refusal> {
+        let Stay { user, membership, .. } = stay;
+        let record = self.record(&user.id).await?;
+        let Some(claim) = record.stream.as_ref().filter(|claim| self.watch.has_lapsed(&claim.node)) else {
+            return Ok(false);
+        };
+        // Closed by the dead node itself: it may not have come further than that.
+        if claim.status == Status::Open && self.claim(&user, &record, Status::Closed).await?.is_none() {
+            return Ok(false);
+        }
+        self.depart(&user).await?;
+        self.end(&user, room, membership.number).await?;
+        self.hub.publish(&inbox::channel(&user.id), inbox::closed(claim.generation)).await?;
+        debug!(peer = %user.id, node = %claim.node, "left with its node");
+        Ok(true)
     }
 
     /// A peer's record, as it stands.

@@ -373,6 +373,7 @@ impl PeerStream {
             Opening::Over => following.stage = Stage::Over,
             Opening::Open(roster) => {
                 let cursor = roster.cursor();
+                self.signalling.entered(&following.room);
                 following.stage = Stage::Entered(subscription, roster);
                 let news: Vec<_> =
                     log.messages.into_iter().filter(|message| message.offset > cursor).collect();

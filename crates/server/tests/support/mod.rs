@@ -82,21 +82,7 @@ impl Node {
     }
 
     pub async fn client(&self, username: &str) -> Client {
-        let reply = reqwest::Client::new()
-            .post(format!("{}/access", self.url))
-            .json(&json!({ "username": username }))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(reply.status(), StatusCode::OK);
-        let reply: Value = reply.json().await.unwrap();
-        Client {
-            http: reqwest::Client::new(),
-            url: self.url.clone(),
-            token: reply["token"].as_str().unwrap().to_owned(),
-            id: reply["user"]["id"].as_str().unwrap().to_owned(),
-            username: username.to_owned(),
-        }
+        Client::of(&self.url, username).await
     }
 }
 
@@ -119,6 +105,22 @@ pub struct Client {
 }
 
 impl Client {
+    /// Somebody new at the server of this URL.
+    pub async fn of(url: &str, username: &str) -> Self {
+        let http = reqwest::Client::new();
+        let asked = http.post(format!("{url}/access")).json(&json!({ "username": username }));
+        let reply = asked.send().await.unwrap();
+        assert_eq!(reply.status(), StatusCode::OK);
+        let reply: Value = reply.json().await.unwrap();
+        Self {
+            http,
+            url: url.to_owned(),
+            token: reply["token"].as_str().unwrap().to_owned(),
+            id: reply["user"]["id"].as_str().unwrap().to_owned(),
+            username: username.to_owned(),
+        }
+    }
+
     /// The same identity, talking to another node.
     pub fn at(&self, node: &Node) -> Self {
         Self { url: node.url.clone(), ..self.clone() }
