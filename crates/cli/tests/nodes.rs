@@ -250,3 +250,171 @@ async fn of_two_hundred_pairs_that_join_at_once_on_two_nodes_one_offers_in_each(
         .await;
     assert!(offers.iter().all(|(left, right)| left != right), "exactly one offers: {offers:?}");
 }
+
+/// How many people draw while both nodes are replaced, one after the other. `make chaos`: 500.
+fn drawing() -> usize {
+    std::env::var("INKWIRE_CLIENTS").map_or(60, |count| count.parse().unwrap())
+}
+
+/// So many share a room; each relays to the next of them.
+const IN_A_ROOM: usize = 5;
+
+#[tokio::test]
+async fn a_rolling_restart_of_both_nodes_is_seen_by_nobody_who_draws() {
+    let redis = Redis::start();
+    let drain = if drawing() < 500 { "3" } else { "10" };
+    let (mut one, mut two) = two_nodes(&redis, &["--drain", drain]).await;
+    let urls = [url(&one), url(&two)];
+    let people = join_all((0..drawing()).map(|number| Drawer::enter(urls.clone(), number))).await;
+    let friends: Vec<Client> = people.iter().map(|person| person.client.clone()).collect();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let drawn: Vec<_> = people
+        .into_iter()
+        .enumerate()
+        .map(|(number, person)| {
+            let room = number / IN_A_ROOM * IN_A_ROOM;
+            let next = friends[room + (number + 1) % IN_A_ROOM].id.clone();
+            tokio::spawn(person.draw_until(next, stopped.clone()))
+        })
+        .collect();
+    for node in [&mut one, &mut two] {
+        node.signal("-TERM");
+        let left = node.wait_until_gone().await;
+        assert!(left.success(), "{left:?}");
+        node.again();
+        ready(node).await;
+    }
+    stop.send(true).unwrap();
+    let (mut strokes, mut uncertain, mut resumes) = (0, 0, 0);
+    for drawn in drawn {
+        let drawn = drawn.await.unwrap();
+        strokes += drawn.strokes;
+        uncertain += drawn.uncertain;
+        resumes += drawn.resumes;
+    }
+    println!("{} people, {strokes} strokes, {uncertain} uncertain, {resumes} resumes", friends.len());
+    assert!(resumes >= friends.len(), "everybody was on one of the two nodes");
+    assert_eq!(uncertain, 0, "a node that goes says so before");
+}
+
+/// Somebody in a room of five, who draws and looks.
+struct Drawer {
+    client: Client,
+    urls: [String; 2],
+    events: Events,
+}
+
+/// What became of it.
+struct Drawn {
+    strokes: usize,
+    /// Sent, and no answer came: perhaps relayed, perhaps not.
+    uncertain: usize,
+    resumes: usize,
+}
+
+impl Drawer {
+    async fn enter(urls: [String; 2], number: usize) -> Self {
+        let client = Client::of(&urls[number % 2], &format!("p{number}")).await;
+        let mut events = client.connect().await;
+        client.join(&format!("room{}", number / IN_A_ROOM)).await;
+        for event in events.shorts(IN_A_ROOM - 1).await {
+            assert!(event.starts_with('+'), "{event}");
+        }
+        Self { client, urls, events }
+    }
+
+    async fn draw_until(self, next: String, stop: tokio::sync::watch::Receiver<bool>) -> Drawn {
+        let Self { client, urls, events } = self;
+        let drawing = draw(client.clone(), urls.clone(), next, stop);
+        let looking = look(client, urls, events);
+        let ((strokes, uncertain), resumes) = tokio::join!(drawing, looking);
+        Drawn { strokes, uncertain, resumes }
+    }
+}
+
+/// Relays numbers until told to stop, and then that it was the last.
+async fn draw(
+    client: Client,
+    urls: [String; 2],
+    next: String,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> (usize, usize) {
+    let (mut sure, mut uncertain, mut at) = (0_usize, Vec::new(), 0);
+    for number in 0_usize.. {
+        let last = *stop.borrow();
+        let body = if last { json!({ "last": number, "uncertain": uncertain }) } else { json!(number) };
+        loop {
+            let url = format!("{}/relay/{next}/stroke", urls[at % 2]);
+            match client.http.post(url).bearer_auth(&client.token).json(&body).send().await {
+                Ok(reply) if reply.status() == 200 => {
+                    sure += 1;
+                    // What a balancer does with a node that says farewell.
+                    at += usize::from(reply.headers().get("connection").is_some_and(|word| word == "close"));
+                }
+                Ok(reply) if reply.status() == 503 => {
+                    at += 1;
+                    continue;
+                }
+                Ok(reply) => panic!("{}: {}", reply.status(), reply.text().await.unwrap()),
+                Err(error) if error.is_connect() => {
+                    at += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+                Err(error) => {
+                    println!("no answer: {error:?}");
+                    uncertain.push(number);
+                }
+            }
+            break;
+        }
+        if last {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    (sure, uncertain.len())
+}
+
+/// Reads numbers up to the last, through every drop of the stream; how often it resumed.
+async fn look(client: Client, urls: [String; 2], mut events: Events) -> usize {
+    let (mut got, mut resumes, mut at) = (Vec::new(), 0, 0);
+    loop {
+        let Some(event) = events.next().await else {
+            let position = events.position.clone().unwrap();
+            loop {
+                let elsewhere = Client { url: urls[at % 2].clone(), ..client.clone() };
+                match elsewhere.request_stream(Some(&position)).await {
+                    Ok(reply) if reply.status() == 200 => {
+                        events = Events::of(reply);
+                        break;
+                    }
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+                at += 1;
+            }
+            let connected = events.next().await.unwrap();
+            assert_eq!(connected.data["resumed"], true, "{connected:?}");
+            resumes += 1;
+            continue;
+        };
+        match event.name.as_str() {
+            "draining" => {}
+            "stroke" => match event.data["data"].as_u64() {
+                Some(number) => got.push(number),
+                None => break check(&got, &event.data["data"]),
+            },
+            _ => panic!("{} was told {event:?}", client.username),
+        }
+    }
+    resumes
+}
+
+/// Every number that was answered came, once and in order.
+fn check(got: &[u64], last: &Value) {
+    let uncertain: Vec<u64> = serde_json::from_value(last["uncertain"].clone()).unwrap();
+    let sure = |number: &u64| !uncertain.contains(number);
+    let expected: Vec<u64> = (0..last["last"].as_u64().unwrap()).filter(sure).collect();
+    assert_eq!(got.iter().copied().filter(sure).collect::<Vec<_>>(), expected);
+    assert!(got.is_sorted_by(|one, other| one < other), "each once, in order: {got:?}");
+}

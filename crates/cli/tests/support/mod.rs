@@ -133,9 +133,15 @@ impl Node {
         self.running.as_ref().expect("it runs").signal(name);
     }
 
-    /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
-        self.running.take().expect("it runs").wait()
+    /// Waits for its end, and lets others go on meanwhile.
+    pub async fn wait_until_gone(&mut self) -> ExitStatus {
+        let mut running = self.running.take().expect("it runs");
+        loop {
+            match running.0.try_wait().unwrap() {
+                Some(status) => return status,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
     }
 
     /// A verb that talks to this server.

@@ -1,13 +1,14 @@
 //! The doors: one file per route, each of which reads a request, acts on what lies behind, and answers.
 //!
-//! [`failure`] is how all of them fail; [`identity`], [`body`] and [`path`] are how they read a request; [`origin`]
-//! and [`observe`] stand around them.
+//! [`failure`] is how all of them fail; [`identity`], [`body`] and [`path`] are how they read a request; [`origin`],
+//! [`farewell`] and [`observe`] stand around them.
 
 mod access;
 mod body;
 mod channels;
 mod connect;
 mod failure;
+mod farewell;
 mod health;
 mod ice;
 mod identity;
@@ -55,6 +56,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || Failure::new(Code::MethodNotAllowed, "see the Allow header"))
         .layer(from_fn_with_state(Arc::clone(&app), origin::guard))
         .layer(from_fn(body::settle))
+        .layer(from_fn_with_state(Arc::clone(&app), farewell::say))
         .layer(from_fn(observe::observe))
         .with_state(app)
 }

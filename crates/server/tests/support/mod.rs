@@ -166,12 +166,16 @@ impl Client {
     }
 
     pub async fn try_connect(&self, position: Option<&str>) -> Response {
+        self.request_stream(position).await.unwrap()
+    }
+
+    pub async fn request_stream(&self, position: Option<&str>) -> reqwest::Result<Response> {
         let mut request = self.http.get(format!("{}/connect", self.url)).bearer_auth(&self.token);
         request = request.header("accept", "text/event-stream");
         if let Some(position) = position {
             request = request.header("last-event-id", position);
         }
-        request.send().await.unwrap()
+        request.send().await
     }
 
     /// Opens a stream and reads up to its `connected`.
