@@ -74,7 +74,7 @@ fn port(given: Option<u16>) -> Result<u16> {
 
 fn options(arguments: ServeArguments, store: &Store) -> Result<Options> {
     let secret = secret(store)?;
-    let (relays, joins) = (arguments.relay_limit, arguments.join_limit);
+    let (relays, joins, uploads) = (arguments.relay_limit, arguments.join_limit, arguments.upload_limit);
     Ok(Options {
         anonymous: if arguments.no_anonymous { Anonymous::Refused } else { Anonymous::Allowed },
         origins: match given(arguments.allow_origin) {
@@ -86,6 +86,8 @@ fn options(arguments: ServeArguments, store: &Store) -> Result<Options> {
         drain: arguments.drain,
         relays: Rate::new(relays.0, relays.1),
         joins: Rate::new(joins.0, joins.1),
+        uploads: Rate::new(uploads.0, uploads.1),
+        max_file: arguments.max_file,
         retention: arguments.retain.into_iter().flat_map(|rules| rules.0).collect(),
         ice: Ice {
             stun: given(arguments.stun),

@@ -37,6 +37,17 @@ impl Offset {
         }
     }
 
+    /// The offset right before this one, whether there is a message at it or not: whoever reads after it begins with this
+    /// one. Nothing is before [`Offset::ZERO`].
+    #[must_use]
+    pub fn before(self) -> Self {
+        match (self.seq.checked_sub(1), self.ms.checked_sub(1)) {
+            (Some(seq), _) => Self { ms: self.ms, seq },
+            (None, Some(ms)) => Self { ms, seq: u64::MAX },
+            (None, None) => Self::ZERO,
+        }
+    }
+
     /// The last offset that is older than `age` at `now_ms`, whether there is a message at it or not; [`Offset::ZERO`] if
     /// there is none. An offset that lies ahead of the clock, since that went back, is not old.
     #[must_use]
@@ -95,6 +106,17 @@ mod tests {
     fn orders_by_number_not_by_text() {
         assert!("9-0".parse::<Offset>().unwrap() < "10-0".parse().unwrap());
         assert!("1-9".parse::<Offset>().unwrap() < "1-10".parse().unwrap());
+    }
+
+    #[test]
+    fn nothing_lies_between_an_offset_and_the_one_before_it() {
+        for offset in ["1-0", "5-7", "1-18446744073709551615"] {
+            let offset: Offset = offset.parse().unwrap();
+            let before = offset.before();
+            assert!(before < offset);
+            assert!(before.seq.checked_add(1).map_or(offset.ms == before.ms + 1, |seq| offset.seq == seq));
+        }
+        assert_eq!(Offset::ZERO.before(), Offset::ZERO);
     }
 
     #[test]

@@ -70,6 +70,25 @@ impl RelayName {
     }
 }
 
+name! {
+    /// A file of a room: what it holds is its name, the SHA-256 of its bytes as 64 of `0-9a-f`.
+    ///
+    /// ```
+    /// use inkwire_protocol::FileId;
+    /// assert!(FileId::new("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855").is_ok());
+    /// assert!(FileId::new("photo.png").is_err());
+    /// ```
+    #[derive(Serialize, Deserialize)]
+    #[serde(try_from = "Box<str>", into = "Box<str>")]
+    FileId, |text| {
+        let allowed = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 64 || !text.bytes().all(allowed) {
+            return Err(NameError("a file id is the SHA-256 of its bytes: 64 of 0-9 a-f"));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +111,15 @@ mod tests {
         }
         for bad in ["", ".", "..", "a/b", "a b", "é", "a\n"] {
             assert!(PeerId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn files() {
+        assert!(FileId::new("0123456789abcdef".repeat(4)).is_ok());
+        for bad in ["", &"a".repeat(63), &"a".repeat(65), &"A".repeat(64), &"g".repeat(64), &"../".repeat(32)]
+        {
+            assert!(FileId::new(bad).is_err(), "{bad}");
         }
     }
 

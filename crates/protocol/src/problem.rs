@@ -62,7 +62,7 @@ impl Code {
             Self::NotAcceptable => "The answer has another form",
             Self::Conflict => "Not in the present state",
             Self::TooLarge => "The body is too large",
-            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::UnsupportedMediaType => "The body is of a type that is not taken",
             Self::RateLimited => "Too many requests",
             Self::Unavailable => "Not now",
             Self::Internal => "The server is at fault",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::User;
-use crate::id::RoomId;
+use crate::id::{FileId, RoomId};
 
 /// The answer to joining a room (the others in it) and to asking who is in one (everybody).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,4 +12,11 @@ pub struct Room {
     pub room: RoomId,
     /// Who is in it, in the order of joining.
     pub peers: Vec<User>,
+}
+
+/// The answer to putting a file into a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReply {
+    /// Under which it can be got.
+    pub id: FileId,
 }

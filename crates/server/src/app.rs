@@ -10,6 +10,7 @@ use metrics::Counter;
 use crate::canary::Canary;
 use crate::channels::Channels;
 use crate::drain::Drain;
+use crate::files::Files;
 use crate::hooks::Hooks;
 use crate::limits::PeerLimit;
 use crate::options::Options;
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) joins: PeerLimit,
     pub(crate) relays: PeerLimit,
     pub(crate) publishes: PeerLimit,
+    pub(crate) uploads: PeerLimit,
+    pub(crate) files: Files,
     pub(crate) canary: Canary,
     pub(crate) drain: Drain,
     pub(crate) page: Page,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use inkwire_core::{ChannelName, Draft, Fields, Message};
 use inkwire_protocol::access::Action;
 use inkwire_protocol::channel::From;
-use inkwire_protocol::{Code, Refused, User};
+use inkwire_protocol::{Code, Refused, RoomId, User};
 
 use crate::grants;
 use crate::tokens::Identity;
@@ -99,6 +99,11 @@ pub enum Verdict {
     Withhold,
 }
 
+/// The channel of a room's board.
+pub(crate) fn board(room: &RoomId) -> ChannelName {
+    ChannelName::new(format!("board:{room}")).expect("a room id is part of a channel name")
+}
+
 /// The application's rules. Each has a default: the protocol's.
 ///
 /// ```
@@ -152,6 +157,16 @@ pub trait Hooks: Send + Sync + 'static {
     async fn publish(&self, client: &Client, request: PublishRequest) -> Result<PublishRequest, Refused> {
         client.may(Action::Publish, &request.channel)?;
         Ok(request)
+    }
+
+    /// Decides whether a client may edit a room's board: put files into the room, and make links to it. The default asks
+    /// the token's grants for [`Action::Publish`] on the board's channel, `board:<room>`; whoever decides about that
+    /// channel in [`publish`](Self::publish) decides alike here.
+    ///
+    /// # Errors
+    /// With what the client is told instead.
+    async fn edit(&self, client: &Client, room: &RoomId) -> Result<(), Refused> {
+        client.may(Action::Publish, &board(room))
     }
 
     /// Decides what a client is told of a message: called for each message and client, so it must be quick. A message

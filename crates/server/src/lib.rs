@@ -16,7 +16,7 @@
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
 //! [`hooks`], the application's rules; [`channels`], the door for the program around it; `listener`, connections; [`tls`], the
 //! certificate they are shown; `direct`, streams without HTTP machinery; `session`, one client, blind to its transport; `http`
-//! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `tokens`, `retention`, `limits`,
+//! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `files`, what is put into rooms; `tokens`, `retention`, `limits`,
 //! `portion`, `pulse`, `canary`, `ice`, what the doors need.
 
 mod app;
@@ -25,6 +25,7 @@ pub mod channels;
 mod claiming;
 mod direct;
 mod drain;
+mod files;
 mod grants;
 pub mod hooks;
 mod http;
@@ -52,7 +53,7 @@ pub use inkwire_core::{
     Retention, Start, State, Version,
 };
 pub use inkwire_protocol::access::{Action, Grant};
-pub use inkwire_protocol::{Code, PeerId, Refused, User, Username};
+pub use inkwire_protocol::{Code, PeerId, Refused, RoomId, User, Username};
 pub use options::{Anonymous, Ice, Options, Origins, Rate, RetentionRule};
 pub use page::Page;
 pub use server::Server;

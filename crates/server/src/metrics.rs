@@ -30,6 +30,7 @@ pub(crate) fn install() {
         );
         describe_counter!("inkwire_relays_total", "Events relayed between peers");
         describe_counter!("inkwire_relays_of_strangers_total", "Relayed events dropped: the two never met");
+        describe_counter!("inkwire_uploads_total", "Files put into rooms, by outcome");
         describe_counter!("inkwire_resumes_total", "Streams opened with a position, by outcome");
         describe_counter!("inkwire_gaps_total", "Clients told that something is missing");
         describe_counter!("inkwire_rate_limited_total", "Requests refused for being too many");

@@ -29,6 +29,10 @@ pub struct Options {
     /// How many messages a peer with a token of `POST /access` may publish. Default 500/s, burst 2,000. Other tokens are
     /// not limited.
     pub publishes: Rate,
+    /// How many files a peer may put into rooms. Default 1/s, burst 30.
+    pub uploads: Rate,
+    /// The largest file that may be put into a room, in bytes. Default 4 MiB.
+    pub max_file: usize,
     /// How much of which channels is kept; the first rule that matches a channel's name decides. Default: none.
     pub retention: Vec<RetentionRule>,
     /// STUN and TURN. Default: none, which is enough on one machine and on a local network.
@@ -127,6 +131,8 @@ impl Options {
             relays: Rate::new(200, 500),
             joins: Rate::new(10, 20),
             publishes: Rate::new(500, 2_000),
+            uploads: Rate::new(1, 30),
+            max_file: 4 << 20,
             retention: Vec::new(),
             ice: Ice::default(),
         }

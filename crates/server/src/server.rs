@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::canary::Canary;
 use crate::channels::Channels;
 use crate::drain::{Drain, DrainTrigger};
+use crate::files::Files;
 use crate::hooks::{ByGrants, Hooks};
 use crate::limits::PeerLimit;
 use crate::options::Options;
@@ -53,6 +54,8 @@ impl Server {
             joins: PeerLimit::new(options.joins),
             relays: PeerLimit::new(options.relays),
             publishes: PeerLimit::new(options.publishes),
+            uploads: PeerLimit::new(options.uploads),
+            files: Files::new(hub.clone(), options.max_file),
             canary: Canary::default(),
             page: Page::missing(),
             hooks: Arc::new(ByGrants),
@@ -135,5 +138,6 @@ async fn forget_idle(app: Arc<App>) {
         app.joins.forget_idle();
         app.relays.forget_idle();
         app.publishes.forget_idle();
+        app.uploads.forget_idle();
     }
 }

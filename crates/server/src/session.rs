@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::channels::broadcast_channel;
 use crate::claiming::Claiming;
-use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict};
+use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict, board};
 use crate::limits::ConnectionLimit;
 use crate::peers::stream::PeerStream;
 use crate::portion::Portion;
@@ -282,6 +282,17 @@ impl Session {
     /// Leaves a room.
     pub(crate) async fn leave(&self, room: &str) -> Result<(), Refused> {
         Ok(self.app.signalling.leave(self.client.user(), &RoomId::new(room)?).await?)
+    }
+
+    /// Asks whether a file may be put into a room.
+    pub(crate) async fn admit_upload(&self, room: &RoomId) -> Result<(), Refused> {
+        self.app.hooks.edit(&self.client, room).await?;
+        Ok(self.app.uploads.admit(&self.client.user().id)?)
+    }
+
+    /// Asks whether a room's files may be got: by whoever may read its board.
+    pub(crate) async fn may_get_files(&self, room: &RoomId) -> Result<(), Refused> {
+        self.may_be_told(Purpose::Read, board(room), Place::Beginning).await.map(drop)
     }
 
     /// Asks whether something may be relayed to a peer.

@@ -107,6 +107,14 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "INKWIRE_JOIN_LIMIT", default_value = "10:20", value_name = "RATE:BURST", value_parser = rate)]
     pub(crate) join_limit: (u32, u32),
 
+    /// How many files a peer may put into rooms in a second, and at once
+    #[arg(long, env = "INKWIRE_UPLOAD_LIMIT", default_value = "1:30", value_name = "RATE:BURST", value_parser = rate)]
+    pub(crate) upload_limit: (u32, u32),
+
+    /// The largest file that may be put into a room, such as 500k or 4M; at most 64M
+    #[arg(long, env = "INKWIRE_MAX_FILE", default_value = "4M", value_name = "BYTES", value_parser = bytes)]
+    pub(crate) max_file: usize,
+
     /// What channels keep, by the first rule whose pattern matches; see below [default: 10000 messages of any age; 100000
     /// keys, and deletions for 24h]
     #[arg(long, env = "INKWIRE_RETAIN", value_name = "PATTERN=COUNT,AGE", value_parser = rules)]
@@ -132,6 +140,9 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "INKWIRE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
 }
+
+/// A file is held in memory while it is put.
+const LARGEST_FILE: usize = 64 << 20;
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -186,6 +197,18 @@ fn rate(text: &str) -> Result<(u32, u32), String> {
     parts.ok_or_else(|| "expected RATE:BURST, two whole numbers above zero, such as 200:500".into())
 }
 
+/// Reads a size: a whole number above zero, of bytes, or with `k` or `M` (1024 of them, or of those).
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k')) => (text.get(..at), 1 << 10),
+        Some((at, 'M')) => (text.get(..at), 1 << 20),
+        _ => (Some(text), 1),
+    };
+    let number = number.and_then(|number| number.parse::<usize>().ok()).filter(|number| *number > 0);
+    let bytes = number.ok_or("expected a number of bytes, such as 500k or 4M")?.saturating_mul(unit);
+    if bytes > LARGEST_FILE { Err("expected at most 64M".into()) } else { Ok(bytes) }
+}
+
 fn origin(text: &str) -> Result<String, String> {
     let rest = text.split_once("://").map(|(_, rest)| rest);
     match rest {
@@ -214,6 +237,10 @@ mod tests {
         assert!(turn("turns:example.org").is_ok() && turn("garbage").is_err());
         assert_eq!(rate("200:500"), Ok((200, 500)));
         assert!(rate("200").is_err() && rate("0:5").is_err() && rate("1:-1").is_err());
+        assert_eq!([bytes("1"), bytes("500k"), bytes("64M")], [Ok(1), Ok(500 << 10), Ok(64 << 20)]);
+        for bad in ["", "k", "0", "0M", "-1", "65M", "1G", "1.5M", "4m", "é", "99999999999999999999M"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
         assert!(origin("https://example.org:8443").is_ok());
         assert!(origin("example.org").is_err() && origin("https://example.org/").is_err());
     }

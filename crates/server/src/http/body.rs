@@ -1,4 +1,4 @@
-//! Request bodies: JSON, of a bounded size, within a bounded time.
+//! Request bodies: JSON or bytes, of a bounded size, within a bounded time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use inkwire_protocol::Code;
 
@@ -21,8 +21,8 @@ use super::failure::Failure;
 /// By when a body must have arrived.
 const ARRIVAL: Duration = Duration::from_secs(20);
 /// How much of a body that nobody wants is read and thrown away: answering, and closing the connection, while a client
-/// still sends would cost it the answer.
-const DISCARDED: usize = 2 << 20;
+/// still sends would cost it the answer. Twice the largest file, so that whoever sends one too large learns that it is.
+const DISCARDED: usize = 8 << 20;
 /// For how long.
 const DISCARDING: Duration = Duration::from_secs(5);
 
@@ -68,13 +68,17 @@ impl http_body::Body for Shared {
     fn is_end_stream(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
 }
 
 /// The body of a request as text, which must be JSON by its own account.
 pub(crate) async fn json_text(request: Request, limit: usize) -> Result<String, Failure> {
     check_type(request.headers())?;
-    let bytes = read(request.into_body(), limit).await?;
-    String::from_utf8(bytes.into()).map_err(|_| Failure::invalid("the body is not UTF-8"))
+    let bytes = bytes(request.into_body(), limit, |_| {}).await?;
+    String::from_utf8(bytes).map_err(|_| Failure::invalid("the body is not UTF-8"))
 }
 
 /// A body without a type is taken for JSON; one of another type is refused.
@@ -92,13 +96,32 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
     ))
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(ARRIVAL, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Failure::new(Code::TooLarge, format!("the body is larger than {limit} bytes")))
+/// The bytes of a body, held once; `seen` is shown them piece by piece as they arrive.
+pub(crate) async fn bytes(body: Body, limit: usize, mut seen: impl FnMut(&[u8])) -> Result<Vec<u8>, Failure> {
+    // Announcing too much is answered at once.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large(limit));
+    }
+    let mut bytes = Vec::with_capacity(announced);
+    let mut body = Limited::new(body, limit);
+    let collected = async {
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                seen(&data);
+                bytes.extend_from_slice(&data);
+            }
         }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    match tokio::time::timeout(ARRIVAL, collected).await {
+        Ok(Ok(())) => Ok(bytes),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(_)) => Err(Failure::invalid("the body did not arrive whole")),
         Err(_) => Err(Failure::invalid(format!("the body did not arrive within {} s", ARRIVAL.as_secs()))),
     }
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
 }

@@ -19,7 +19,11 @@ use crate::options::Origins;
 
 /// Refuses other origins, answers preflights, and adds the headers.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(origin) = request.headers().get(ORIGIN).cloned() else { return next.run(request).await };
+    let Some(origin) = request.headers().get(ORIGIN).cloned() else {
+        let mut response = next.run(request).await;
+        vary(response.headers_mut());
+        return response;
+    };
     let allowed = match &app.options.origins {
         Origins::Any => HeaderValue::from_static("*"),
         Origins::Only(list) if is_listed(&origin, list) || is_own(&origin, &request) => origin,
@@ -62,5 +66,11 @@ fn preflight() -> Response {
 fn tell(headers: &mut HeaderMap, allowed: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+    vary(headers);
+}
+
+/// Says that another origin is told something else, none included: what a browser has kept of an answer without the headers
+/// would fail a page of another origin.
+fn vary(headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }
