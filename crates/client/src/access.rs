@@ -14,7 +14,7 @@ use crate::target::Target;
 /// [`Error::Refused`] with `forbidden` where the operator gives no tokens to anybody; [`Error::Unreachable`] when the server
 /// does not answer.
 pub async fn access(target: &Target, username: &Username, old: Option<&str>) -> Result<AccessReply, Error> {
-    let body = serde_json::to_vec(&AccessRequest { username: username.clone() })
+    let body = serde_json::to_vec(&AccessRequest { username: username.clone(), view: None })
         .map_err(|error| Error::refused(Code::Invalid, error.to_string()))?;
     let request = http::request(Method::POST, target, "/access", old)?;
     let answer = http::send(target, request.header(CONTENT_TYPE, "application/json"), body).await?;

@@ -3,7 +3,7 @@
 use inkwire_core::NameError;
 use serde::{Deserialize, Serialize};
 
-use crate::id::PeerId;
+use crate::id::{PeerId, ViewId};
 
 /// What a person is called: 1–64 characters, not blank, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct User {
 pub struct AccessRequest {
     /// What the person wants to be called.
     pub username: Username,
+    /// Which view it is for; without one, the token is for the boards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewId>,
 }
 
 /// The answer to `POST /access`.

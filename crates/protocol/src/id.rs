@@ -89,6 +89,26 @@ name! {
     }
 }
 
+name! {
+    /// A view: a room for those who may look at it and not edit it. `v.` and 39–123 of `[A-Za-z0-9_-]`; the dot keeps it from
+    /// being a room id, which it does not tell.
+    ///
+    /// ```
+    /// use inkwire_protocol::{RoomId, ViewId};
+    /// let view = format!("v.{}", "x".repeat(39));
+    /// assert!(ViewId::new(&view).is_ok() && RoomId::new(&view).is_err());
+    /// ```
+    #[derive(Serialize, Deserialize)]
+    #[serde(try_from = "Box<str>", into = "Box<str>")]
+    ViewId, |text| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        match text.strip_prefix("v.") {
+            Some(sealed) if (39..=123).contains(&sealed.len()) && sealed.bytes().all(allowed) => Ok(()),
+            _ => Err(NameError("a view id is v. and 39 to 123 of A-Z a-z 0-9 _ -")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +140,19 @@ mod tests {
         for bad in ["", &"a".repeat(63), &"a".repeat(65), &"A".repeat(64), &"g".repeat(64), &"../".repeat(32)]
         {
             assert!(FileId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn views() {
+        for (length, good) in [(38, false), (39, true), (123, true), (124, false)] {
+            assert_eq!(ViewId::new(format!("v.{}", "A".repeat(length))).is_ok(), good, "{length}");
+        }
+        for bad in ["", "v.", "w.", "v.a b", "v.."] {
+            assert!(
+                ViewId::new(format!("{bad}{}", "A".repeat(if bad.len() > 2 { 39 } else { 0 }))).is_err(),
+                "{bad}"
+            );
         }
     }
 

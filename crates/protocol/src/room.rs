@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::User;
-use crate::id::{FileId, RoomId};
+use crate::id::{FileId, RoomId, ViewId};
 
 /// The answer to joining a room (the others in it) and to asking who is in one (everybody).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +19,11 @@ pub struct Room {
 pub struct FileReply {
     /// Under which it can be got.
     pub id: FileId,
+}
+
+/// The answer to asking for a room's view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewReply {
+    /// Always the same for a room.
+    pub view: ViewId,
 }

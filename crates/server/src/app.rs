@@ -17,6 +17,7 @@ use crate::options::Options;
 use crate::page::Page;
 use crate::peers::signalling::Signalling;
 use crate::tokens::Tokens;
+use crate::views::Views;
 
 /// The server's parts, shared by all requests.
 pub(crate) struct App {
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) publishes: PeerLimit,
     pub(crate) uploads: PeerLimit,
     pub(crate) files: Files,
+    pub(crate) views: Views,
     pub(crate) canary: Canary,
     pub(crate) drain: Drain,
     pub(crate) page: Page,

@@ -136,7 +136,8 @@ pub trait Hooks: Send + Sync + 'static {
     }
 
     /// Authorises, and may rewrite, whatever gives a client messages of a channel. The default asks the token's grants
-    /// for [`Action::Subscribe`].
+    /// for [`Action::Subscribe`]. A room's read-only view comes by its own name, `view:<view id>`, here and in
+    /// [`deliver`](Self::deliver), and never to be claimed or published to.
     ///
     /// # Errors
     /// With what the client is told instead.

@@ -16,7 +16,7 @@
 //! The parts, in reading order: [`options`], what can be chosen; [`server`], its life from start to drain;
 //! [`hooks`], the application's rules; [`channels`], the door for the program around it; `listener`, connections; [`tls`], the
 //! certificate they are shown; `direct`, streams without HTTP machinery; `session`, one client, blind to its transport; `http`
-//! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `files`, what is put into rooms; `tokens`, `retention`, `limits`,
+//! and `ws`, its doors; `claiming`, consumer groups; `peers`, rooms and signalling as logs; `files`, what is put into rooms; `views`, rooms to be looked at; `tokens`, `retention`, `limits`,
 //! `portion`, `pulse`, `canary`, `ice`, what the doors need.
 
 mod app;
@@ -44,6 +44,7 @@ pub mod server;
 mod session;
 pub mod tls;
 pub mod tokens;
+mod views;
 mod ws;
 
 pub use channels::Channels;

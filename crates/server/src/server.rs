@@ -25,6 +25,7 @@ use crate::page::Page;
 use crate::peers::signalling::{Signalling, Times};
 use crate::tls::Tls;
 use crate::tokens::Tokens;
+use crate::views::Views;
 use crate::{http, listener, metrics};
 
 /// How often limits of peers that have fallen silent are forgotten.
@@ -55,6 +56,7 @@ impl Server {
             relays: PeerLimit::new(options.relays),
             publishes: PeerLimit::new(options.publishes),
             uploads: PeerLimit::new(options.uploads),
+            views: Views::new(&options.secret),
             files: Files::new(hub.clone(), options.max_file),
             canary: Canary::default(),
             page: Page::missing(),

@@ -14,7 +14,7 @@ use inkwire_core::{
 use inkwire_protocol::channel::{From as Place, PublishReply, WireOffset};
 use inkwire_protocol::command::{Ack, Claim as WireClaim, Publish, Read, Subscribe};
 use inkwire_protocol::reply::Subscribed;
-use inkwire_protocol::{Code, PeerId, Refused, RelayName, Relayed, Room, RoomId};
+use inkwire_protocol::{Code, PeerId, Refused, RelayName, Relayed, Room, RoomId, ViewId};
 use metrics::counter;
 use serde_json::value::RawValue;
 
@@ -27,6 +27,7 @@ use crate::peers::stream::PeerStream;
 use crate::portion::Portion;
 use crate::retention::Sort;
 use crate::tokens::Identity;
+use crate::views;
 
 /// How many channels a client may follow at once. Each costs a few hundred bytes, and a look whenever any of them stirs.
 const MOST_SUBSCRIPTIONS: usize = 1_000;
@@ -234,6 +235,9 @@ impl Session {
             limit.admit()?;
         }
         not_reserved(&publish.channel)?;
+        if views::of(&publish.channel).is_some() {
+            return Err(for_looking_only());
+        }
         let (channel, maxlen) = (publish.channel.clone(), publish.maxlen);
         let draft = publish.into_draft()?;
         let sort = if draft.keyed.is_some() { Sort::Keyed } else { Sort::Plain };
@@ -252,7 +256,8 @@ impl Session {
         Ok(async move { Ok(published(receipt.await?)) })
     }
 
-    /// Asks whether the client may be told of a channel, and how.
+    /// Asks whether the client may be told of a channel, and how. The rules know a view by its own name; what it shows is
+    /// found here, behind them, and is told under that name.
     pub(crate) async fn may_be_told(
         &self,
         purpose: Purpose,
@@ -260,7 +265,15 @@ impl Session {
         from: Place,
     ) -> Result<SubscribeRequest, Refused> {
         not_reserved(&channel)?;
-        self.app.hooks.subscribe(&self.client, SubscribeRequest { purpose, channel, from }).await
+        let request = SubscribeRequest { purpose, channel, from };
+        let request = self.app.hooks.subscribe(&self.client, request).await?;
+        match (views::of(&request.channel), purpose) {
+            (None, _) => Ok(request),
+            (Some(_), Purpose::Claim | Purpose::Acknowledge) => Err(for_looking_only()),
+            (Some(view), Purpose::Subscribe | Purpose::Read) => {
+                Ok(SubscribeRequest { channel: board(&self.app.views.open(&view)?), ..request })
+            }
+        }
     }
 
     /// Makes this client the peer's stream, continuing a position where there is one.
@@ -284,15 +297,47 @@ impl Session {
         Ok(self.app.signalling.leave(self.client.user(), &RoomId::new(room)?).await?)
     }
 
-    /// Asks whether a file may be put into a room.
-    pub(crate) async fn admit_upload(&self, room: &RoomId) -> Result<(), Refused> {
-        self.app.hooks.edit(&self.client, room).await?;
-        Ok(self.app.uploads.admit(&self.client.user().id)?)
+    /// The room that the client may put a file into.
+    pub(crate) async fn admit_upload(&self, room: &str) -> Result<RoomId, Refused> {
+        let room = self.may_edit(room).await?;
+        self.app.uploads.admit(&self.client.user().id)?;
+        Ok(room)
     }
 
-    /// Asks whether a room's files may be got: by whoever may read its board.
-    pub(crate) async fn may_get_files(&self, room: &RoomId) -> Result<(), Refused> {
-        self.may_be_told(Purpose::Read, board(room), Place::Beginning).await.map(drop)
+    /// The room whose files the client may get under this name: its own, or a view's. They are for whoever may read the
+    /// board.
+    pub(crate) async fn room_of_files(&self, name: &str) -> Result<RoomId, Refused> {
+        let view = ViewId::new(name).ok();
+        let (channel, room) = match &view {
+            Some(view) => (views::channel(view), self.app.views.open(view)),
+            None => RoomId::new(name).map(|room| (board(&room), Ok(room)))?,
+        };
+        // Whoever may not look is not told whether there is anything to see.
+        self.may_be_told(Purpose::Read, channel, Place::Beginning).await?;
+        room
+    }
+
+    /// The view of a room, for those who may edit it.
+    pub(crate) async fn view(&self, room: &str) -> Result<ViewId, Refused> {
+        Ok(self.app.views.of(&self.may_edit(room).await?))
+    }
+
+    async fn may_edit(&self, room: &str) -> Result<RoomId, Refused> {
+        if ViewId::new(room).is_ok() {
+            return Err(for_looking_only());
+        }
+        let room = RoomId::new(room)?;
+        self.app.hooks.edit(&self.client, &room).await?;
+        Ok(room)
+    }
+
+    /// The oldest message of a channel that is followed; [`Offset::ZERO`] if there is none.
+    pub(crate) async fn oldest(&self, name: &ChannelName) -> Result<Offset, Refused> {
+        let Some(following) = self.following.iter().find(|following| following.name == *name) else {
+            return Ok(Offset::ZERO);
+        };
+        let page = self.app.hub.read(following.subscription.channel(), Offset::ZERO, 1).await?;
+        Ok(page.messages.first().map_or(Offset::ZERO, |message| message.offset))
     }
 
     /// Asks whether something may be relayed to a peer.
@@ -388,6 +433,11 @@ fn not_reserved(channel: &ChannelName) -> Result<(), Refused> {
         return Err(Refused::new(Code::Forbidden, "names that begin with $ are the server's own"));
     }
     Ok(())
+}
+
+/// Whatever the grants and the hooks say of a view: nothing can be done to a room through it.
+fn for_looking_only() -> Refused {
+    Refused::new(Code::Forbidden, "a view is for looking only")
 }
 
 /// What a publisher is answered.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use inkwire_protocol::access::{Action, Grant};
+use inkwire_protocol::access::Grant;
 use inkwire_protocol::{PeerId, User, Username};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,12 @@ impl TokenSecret {
         } else {
             Ok(Self(secret.into()))
         }
+    }
+}
+
+impl TokenSecret {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -124,10 +130,9 @@ impl Tokens {
         self.sign(&Minted { user, exp: expiry(validity), channels: grants, via: None })
     }
 
-    /// A token as `POST /access` gives it: an hour, and the boards.
-    pub(crate) fn for_anybody(&self, user: &User) -> String {
-        let boards = Grant { pattern: "board:*".into(), can: vec![Action::Subscribe, Action::Publish] };
-        self.sign(&Minted { user, exp: expiry(VALIDITY), channels: &[boards], via: Some(VIA_ACCESS) })
+    /// A token as `POST /access` gives it: an hour, and only that route renews it.
+    pub(crate) fn for_anybody(&self, user: &User, grants: &[Grant]) -> String {
+        self.sign(&Minted { user, exp: expiry(VALIDITY), channels: grants, via: Some(VIA_ACCESS) })
     }
 
     fn sign(&self, claims: &Minted<'_>) -> String {
@@ -171,6 +176,7 @@ fn expiry(validity: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use inkwire_protocol::access::Action;
     use serde_json::{Value, json};
 
     const SECRET: &str = "a secret of thirty-two bytes or more";
@@ -229,9 +235,10 @@ mod tests {
     fn what_is_minted_is_valid_and_says_so() {
         let tokens = Tokens::new(&TokenSecret::new(SECRET).unwrap());
         let user = User { id: PeerId::new("p1").unwrap(), username: Username::new("ann").unwrap() };
-        let identity = tokens.verify(&tokens.for_anybody(&user)).unwrap();
+        let boards = Grant { pattern: "board:*".into(), can: vec![Action::Subscribe] };
+        let identity = tokens.verify(&tokens.for_anybody(&user, std::slice::from_ref(&boards))).unwrap();
         assert_eq!((identity.user.clone(), identity.anonymous), (user.clone(), true));
-        assert_eq!(&*identity.grants[0].pattern, "board:*");
+        assert_eq!(identity.grants, [boards]);
         let identity = tokens.verify(&tokens.mint(&user, &[], Duration::from_secs(60))).unwrap();
         assert_eq!((identity.grants.len(), identity.anonymous), (0, false));
     }

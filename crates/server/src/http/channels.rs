@@ -159,9 +159,7 @@ async fn follow(
     let mut first = Vec::new();
     match offset {
         Place::After(after) if started.gap => {
-            let oldest = app.hub.read(&channel, Offset::ZERO, 1).await?;
-            let oldest = oldest.messages.first().map_or(Offset::ZERO, |message| message.offset);
-            first.push(gap(after, oldest));
+            first.push(gap(after, session.oldest(&channel).await?));
         }
         Place::Beginning => first.push(Bytes::from_static(b": open\n\n")),
         // Whoever has heard nothing yet when the stream drops must be able to continue all the same.

@@ -16,7 +16,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use inkwire_protocol::{Code, FileId, FileReply, RoomId};
+use inkwire_protocol::{Code, FileId, FileReply};
 use ring::digest::{Context, SHA256};
 
 use super::body;
@@ -40,8 +40,8 @@ pub(crate) async fn put(
     Segments((room, id)): Segments<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (room, id) = (RoomId::new(&room)?, FileId::new(&id)?);
-    Session::new(Arc::clone(&app), caller).admit_upload(&room).await?;
+    let id = FileId::new(&id)?;
+    let room = Session::new(Arc::clone(&app), caller).admit_upload(&room).await?;
     let media = media(request.headers())?;
     let body = request.into_body();
     let largest = app.files.largest();
@@ -81,8 +81,8 @@ pub(crate) async fn get(
     Segments((room, id)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (room, id) = (RoomId::new(&room)?, FileId::new(&id)?);
-    Session::new(Arc::clone(&app), caller).may_get_files(&room).await?;
+    let id = FileId::new(&id)?;
+    let room = Session::new(Arc::clone(&app), caller).room_of_files(&room).await?;
     let file = app.files.find(&room, &id).await?;
     let file = file.ok_or_else(|| Failure::new(Code::NotFound, "the room has no such file"))?;
     let whole = file.whole();

@@ -43,6 +43,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/connect", get(connect::connect))
         .route("/relay/{peer}/{event}", post(rooms::relay))
         .route("/rooms/{room}", get(rooms::present).post(rooms::not_a_room))
+        .route("/rooms/{room}/view", post(rooms::view))
         .route("/rooms/{room}/files/{id}", get(files::get).put(files::put))
         .route("/ws", get(ws::open))
         .route("/ice", get(ice::ice))

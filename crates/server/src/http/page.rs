@@ -1,4 +1,4 @@
-//! The board page: `/` leads to a fresh room, `/{roomId}` is the page, `/static/*` its files.
+//! The board page: `/` leads to a fresh room, `/{roomId}` is the page, as is `/{viewId}`, and `/static/*` its files.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use inkwire_protocol::{Code, RoomId};
+use inkwire_protocol::{Code, RoomId, ViewId};
 use rand::RngExt as _;
 
 use super::failure::Failure;
@@ -39,13 +39,15 @@ pub(crate) async fn fresh_room() -> impl IntoResponse {
     (StatusCode::FOUND, [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())])
 }
 
-/// `GET /{roomId}`
+/// `GET /{roomId}` and `GET /{viewId}`: one page, which finds out what it is for.
 pub(crate) async fn room(
     State(app): State<Arc<App>>,
     Segments(room): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    RoomId::new(&room)?;
+    if ViewId::new(&room).is_err() {
+        RoomId::new(&room)?;
+    }
     serve(&app, "index.html", ASK_AGAIN, &headers)
 }
 

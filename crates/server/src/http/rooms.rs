@@ -1,4 +1,4 @@
-//! Rooms: join, leave, who is there, and relaying to a peer.
+//! Rooms: join, leave, who is there, a link to look at them, and relaying to a peer.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use inkwire_protocol::event::single_line;
-use inkwire_protocol::{Room, RoomId};
+use inkwire_protocol::{Room, RoomId, ViewReply};
 use serde_json::json;
 
 use super::body::json_text;
@@ -46,6 +46,16 @@ pub(crate) async fn present(
     let room = RoomId::new(&room)?;
     let peers = app.signalling.present(&room).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Room { room, peers })))
+}
+
+/// `POST /rooms/{roomId}/view`
+pub(crate) async fn view(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Segments(room): Segments<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let view = Session::new(app, caller).view(&room).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(ViewReply { view })))
 }
 
 /// `POST /relay/{peerId}/{event}`
