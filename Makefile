@@ -67,8 +67,10 @@ bench: ## what an idle peer costs, how fast is published, what a delivery costs 
 	target/release/examples/fan_out $(BINARY) --subscribers 1000
 	target/release/examples/fan_out $(BINARY) --subscribers 2000 --channels 200
 
-chaos: ## kills and restarts the store 100 times under load; `make test` does it 10 times
+chaos: deps-redis ## the long forms of what `make test` does in passing: kills, restarts and faults; writes docs/faults.md
 	INKWIRE_ROUNDS=100 cargo nextest run --locked --profile long --no-capture -p inkwire-embedded --test killed
+	INKWIRE_CLIENTS=500 cargo nextest run --locked --profile long --no-capture -p inkwire-cli --test nodes -E 'test(rolling)'
+	cargo nextest run --locked --profile long --no-capture --run-ignored only -p inkwire-cli --test faults
 
 fuzz: ## feeds frames and commands at random for minutes; `make test` does it for a moment
 	PROPTEST_CASES=300000 cargo nextest run --locked --profile long -p inkwire-protocol -p inkwire --lib --tests -E 'test(any_)'

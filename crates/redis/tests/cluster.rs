@@ -15,7 +15,7 @@ use inkwire_core::{
 use inkwire_redis::{Redis, RedisOptions};
 use redis::aio::MultiplexedConnection;
 use support::cluster::Cluster;
-use support::{On, body, channel, publish, texts};
+use support::{On, body, channel, publish, replicated, texts};
 use tokio::time::{sleep, timeout};
 
 /// What has not happened by then never will.
@@ -71,35 +71,6 @@ async fn a_plain_address_of_a_cluster_is_refused_with_advice() {
     assert!(error.to_string().contains("redis+cluster://"), "{error}");
 }
 
-/// Moves a slot with all its keys, as resharding does.
-async fn move_slot(cluster: &Cluster, slot: u64, from: usize, to: usize) {
-    let mut strangers = cluster.strangers().await;
-    let (source, target) = (cluster.id(from).await, cluster.id(to).await);
-    let set = async |connection: &mut MultiplexedConnection, what: &str, node: &str| {
-        let mut set = redis::cmd("CLUSTER");
-        set.arg("SETSLOT").arg(slot).arg(what).arg(node);
-        set.exec_async(connection).await.unwrap();
-    };
-    set(&mut strangers[to], "IMPORTING", &source).await;
-    set(&mut strangers[from], "MIGRATING", &target).await;
-    loop {
-        let mut get = redis::cmd("CLUSTER");
-        get.arg("GETKEYSINSLOT").arg(slot).arg(1);
-        let keys: Vec<String> = get.query_async(&mut strangers[from]).await.unwrap();
-        let Some(key) = keys.first() else { break };
-        let mut migrate = redis::cmd("MIGRATE");
-        migrate.arg("127.0.0.1").arg(cluster.nodes[to].port).arg(key).arg(0).arg(5_000);
-        migrate.exec_async(&mut strangers[from]).await.unwrap();
-        // Between one key and the next, a channel stands in two places.
-        sleep(Duration::from_millis(50)).await;
-    }
-    // What has moved is asked for there.
-    sleep(Duration::from_millis(100)).await;
-    for at in [to, from] {
-        set(&mut strangers[at], "NODE", &target).await;
-    }
-}
-
 #[tokio::test]
 async fn resharding_under_load_loses_and_doubles_nothing() {
     let cluster = Cluster::of(3, false).await;
@@ -126,7 +97,7 @@ async fn resharding_under_load_loses_and_doubles_nothing() {
     });
     for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 2)] {
         sleep(Duration::from_millis(100)).await;
-        move_slot(&cluster, slot, from, to).await;
+        cluster.move_slot(slot, from, to).await;
     }
     sleep(Duration::from_millis(100)).await;
     done.store(true, Ordering::Relaxed);
@@ -162,10 +133,7 @@ async fn a_masters_replica_takes_over() {
         HubOptions { check: Duration::from_secs(1), reads: 4 },
     );
     let first = publish(&*broker, name, 1).await;
-    let mut wait = redis::cmd("WAIT");
-    wait.arg(1).arg(5_000);
-    // What is to survive must have arrived at the replica.
-    while wait.query_async::<u64>(&mut strangers[0]).await.unwrap() == 0 {}
+    replicated(&mut strangers[0], &format!("{{{name}}}mark")).await;
     let (mut reader, _) = hub.subscribe(name, Start::After(first), Arc::default()).await.unwrap();
     cluster.nodes[0].kill();
     for (other, _) in &names[1..] {

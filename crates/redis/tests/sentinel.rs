@@ -11,7 +11,7 @@ use std::time::Duration;
 use inkwire_core::{Broker, Draft, Error, Event, Hub, HubOptions, Offset, Start, Subscription};
 use inkwire_redis::{Redis, RedisOptions};
 use support::watched::Watched;
-use support::{On, body, channel, publish};
+use support::{On, body, channel, publish, replicated};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -73,8 +73,7 @@ async fn after_a_failover_under_load_readers_have_what_the_log_holds() {
     let following = tokio::spawn(follow(reader, until));
     let before = publish_all(&*broker, 100).await;
     let mut old = watched.servers[0].stranger().await;
-    let mut wait = redis::cmd("WAIT");
-    while wait.arg(1).arg(5_000).query_async::<u64>(&mut old).await.unwrap() == 0 {}
+    replicated(&mut old, "mark").await;
     let mut sentinel = watched.sentinels[0].stranger().await;
     redis::cmd("SENTINEL").arg("FAILOVER").arg("mymaster").exec_async(&mut sentinel).await.unwrap();
     // Sentinels cut the connections to a master that they make a replica.
@@ -102,11 +101,7 @@ async fn a_dead_master_is_replaced() {
     let options = RedisOptions { patience: Duration::from_secs(1), ..watched.options() };
     let broker = Redis::new(options).unwrap();
     let offsets = publish_all(&broker, 50).await;
-    let mut wait = redis::cmd("WAIT");
-    wait.arg(1).arg(5_000);
-    let mut old = watched.servers[0].stranger().await;
-    // What is to survive must have arrived at the replica.
-    while wait.query_async::<u64>(&mut old).await.unwrap() == 0 {}
+    replicated(&mut watched.servers[0].stranger().await, "mark").await;
     let mut tail = broker.tail(&channel("log")).await.unwrap();
     watched.servers[0].kill();
     assert_eq!(timeout(PATIENCE, tail.next()).await.unwrap(), None);

@@ -106,6 +106,35 @@ impl Cluster {
         connections
     }
 
+    /// Moves a slot with all its keys, as resharding does.
+    pub async fn move_slot(&self, slot: u64, from: usize, to: usize) {
+        let mut strangers = self.strangers().await;
+        let (source, target) = (self.id(from).await, self.id(to).await);
+        let set = async |connection: &mut MultiplexedConnection, what: &str, node: &str| {
+            let mut set = redis::cmd("CLUSTER");
+            set.arg("SETSLOT").arg(slot).arg(what).arg(node);
+            set.exec_async(connection).await.expect("a slot's state");
+        };
+        set(&mut strangers[to], "IMPORTING", &source).await;
+        set(&mut strangers[from], "MIGRATING", &target).await;
+        loop {
+            let mut get = redis::cmd("CLUSTER");
+            get.arg("GETKEYSINSLOT").arg(slot).arg(1);
+            let keys: Vec<String> = get.query_async(&mut strangers[from]).await.expect("keys");
+            let Some(key) = keys.first() else { break };
+            let mut migrate = redis::cmd("MIGRATE");
+            migrate.arg("127.0.0.1").arg(self.nodes[to].port).arg(key).arg(0).arg(5_000);
+            migrate.exec_async(&mut strangers[from]).await.expect("a key moves");
+            // Between one key and the next, a channel stands in two places.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // What has moved is asked for there.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for at in [to, from] {
+            set(&mut strangers[at], "NODE", &target).await;
+        }
+    }
+
     pub fn options(&self) -> RedisOptions {
         let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         RedisOptions::new(format!("redis+cluster://{}", hosts.join(",")).parse().expect("an address"))

@@ -184,8 +184,15 @@ impl Server {
         let config = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(STARTING))
             .set_response_timeout(Some(STARTING));
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        connecting.await.expect("the server answers")
+        let began = Instant::now();
+        // Sentinels cut the connections to a server whose part they change, those that are just being made included.
+        loop {
+            match client.get_multiplexed_async_connection_with_config(&config).await {
+                Ok(connection) => return connection,
+                Err(error) => assert!(began.elapsed() < STARTING, "the server answers: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -203,6 +210,15 @@ fn program() -> String {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()
+}
+
+/// Waits until what a master was told by anybody stands at a replica, too. `WAIT` speaks of the writes of its own
+/// connection, so there must be one: of `key`.
+pub async fn replicated(master: &mut redis::aio::MultiplexedConnection, key: &str) {
+    redis::cmd("SET").arg(key).arg("here").exec_async(master).await.expect("a write");
+    let mut wait = redis::cmd("WAIT");
+    wait.arg(1).arg(5_000);
+    while wait.query_async::<u64>(master).await.expect("an answer") == 0 {}
 }
 
 /// A broker and what it stands on: closed first, then ended.
