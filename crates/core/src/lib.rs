@@ -12,6 +12,7 @@
 //! 8. [`feed`]: one task per channel with local readers, filling the ring from the broker's tail.
 //! 9. [`hub`]: the door for everyone who publishes, reads or subscribes on this node.
 //! 10. [`subscription`]: a cursor that moves.
+//! 11. [`finding`]: what an operator is told about a store.
 //!
 //! Absent on purpose: HTTP, serialisation, storage, rooms.
 
@@ -19,6 +20,7 @@ pub mod broker;
 pub mod cursor;
 pub mod delivery;
 pub mod feed;
+pub mod finding;
 pub mod hub;
 pub mod message;
 pub mod name;
@@ -32,6 +34,7 @@ pub use broker::{
     Broker, Claim, Claimed, Continuity, Error, Page, Published, Receipt, Result, Tail, TailSender,
 };
 pub use delivery::{Delivery, Form};
+pub use finding::{Finding, Level};
 pub use hub::{Hub, HubOptions};
 pub use message::{Draft, Fields, Keyed, Lifetime, Message, Producer, Retention, State};
 pub use name::{ChannelName, ConsumerName, FieldName, GroupName, Key, NameError, ProducerId, Version};

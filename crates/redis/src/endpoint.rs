@@ -110,23 +110,48 @@ impl Endpoint {
         &self,
         config: AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, Trouble> {
-        let connecting = async {
-            let config = config.set_connection_timeout(None);
-            let client = self.client(self.place().await?)?;
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        in_time(async {
+            let mut connection = self.connect_to_whoever(config).await?;
             greet(&mut connection, self.kind).await?;
             Ok(connection)
-        };
-        match tokio::time::timeout(CONNECTING, connecting).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble(format!("no answer within {} s", CONNECTING.as_secs()))),
-        }
+        })
+        .await
+    }
+
+    /// Connects, whether the server can be used or not.
+    pub(crate) async fn reach(
+        &self,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, Trouble> {
+        in_time(self.connect_to_whoever(config)).await
+    }
+
+    async fn connect_to_whoever(
+        &self,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, Trouble> {
+        let config = config.set_connection_timeout(None);
+        let client = self.client(self.place().await?)?;
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+}
+
+/// What a connection may take, and no longer.
+async fn in_time<T>(connecting: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(CONNECTING, connecting).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Trouble(format!("no answer within {} s", CONNECTING.as_secs()))),
     }
 }
 
 impl Endpoint {
+    /// Who watches the server; `None` where nobody does.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_deref()
+    }
+
     /// Where the server is at present.
-    async fn place(&self) -> Result<ConnectionInfo, Trouble> {
+    pub(crate) async fn place(&self) -> Result<ConnectionInfo, Trouble> {
         let Some(watch) = &self.watch else { return Ok(self.info.clone()) };
         // All are asked at once, because some may be gone without a word.
         let asked = watch.sentinels.iter().map(|sentinel| Box::pin(self.ask(sentinel, &watch.master)));
@@ -134,10 +159,14 @@ impl Endpoint {
         Ok(self.moved(&host, port))
     }
 
+    /// A connection to a Sentinel.
+    pub(crate) async fn sentinel(&self, sentinel: &ConnectionInfo) -> Result<MultiplexedConnection, Trouble> {
+        Ok(self.client(sentinel.clone())?.get_multiplexed_async_connection().await?)
+    }
+
     /// Asks a Sentinel where a server is. That it is the right one is seen when it is greeted.
     async fn ask(&self, sentinel: &ConnectionInfo, master: &str) -> Result<(String, u16), Trouble> {
-        let client = self.client(sentinel.clone())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = self.sentinel(sentinel).await?;
         let mut ask = redis::cmd("SENTINEL");
         let place: Option<_> =
             ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master).query_async(&mut connection).await?;
@@ -173,7 +202,7 @@ async fn greet(connection: &mut MultiplexedConnection, kind: Kind) -> Result<(),
 }
 
 /// Whether a server that says this about itself can be used.
-fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
+pub(crate) fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
     let version = said(server, "redis_version").unwrap_or("unknown");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST) {
@@ -196,7 +225,7 @@ fn fits(kind: Kind, server: &str, replication: &str) -> Result<(), String> {
 }
 
 /// The value of a line `name:value`.
-fn said<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn said<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.split_once(':').filter(|(own, _)| *own == name).map(|(_, value)| value))
 }
 

@@ -4,7 +4,7 @@ use inkwire_core::ChannelName;
 use redis::Value;
 
 /// How many slots a cluster has, by its specification.
-const SLOTS: u16 = 16_384;
+pub(crate) const SLOTS: u16 = 16_384;
 
 /// The slots of one node, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

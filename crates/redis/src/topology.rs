@@ -209,7 +209,8 @@ async fn ask_around(topology: &Topology) -> Result<Vec<Share>, Trouble> {
     select_ok(asked).await.map(|(shares, _)| shares)
 }
 
-async fn ask(endpoint: &Endpoint) -> Result<Vec<Share>, Trouble> {
+/// What a node of a cluster says about who has what.
+pub(crate) async fn ask(endpoint: &Endpoint) -> Result<Vec<Share>, Trouble> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
     let mut connection = endpoint.connect(config).await?;
     let said = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
