@@ -10,13 +10,13 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The store, in the data directory.
-const FILE: &str = "inkwire.db";
+pub(crate) const FILE: &str = "inkwire.db";
 /// Held locked while a process uses the directory.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// Marks an SQLite file as ours: "Inkw".
 const APPLICATION: i32 = 0x496e_6b77;
 /// The format of the file. Grows when an older program could not read what a newer one writes.
-const FORMAT: i32 = 2;
+pub(crate) const FORMAT: i32 = 2;
 /// How long a checkpoint waits for readers that are in the middle of a page.
 const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared per connection; more than the program has.
@@ -170,10 +170,8 @@ impl Directory {
     /// # Errors
     /// SQLite's.
     pub(crate) fn open_reader(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.file, flags)?;
+        let connection = open_reader(&self.file)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         Ok(connection)
     }
@@ -184,27 +182,62 @@ impl Directory {
 
     /// Makes the tables in an empty file, and brings an older one up to this format; refuses any other.
     fn check(&self, connection: &mut Connection) -> Result<(), OpenError> {
-        let damaged = |reason| self.damaged(reason);
-        let marks = marks(connection).map_err(damaged)?;
-        match marks {
-            Marks { application: 0, format: 0, tables: 0 } => change(connection, SCHEMA).map_err(damaged),
-            Marks { application: APPLICATION, format: FORMAT, .. } => Ok(()),
-            Marks { application: APPLICATION, format: 1, .. } => {
-                change(connection, FROM_FORMAT_1).map_err(damaged)
-            }
-            Marks { application: APPLICATION, format, .. } if format > FORMAT => {
-                Err(OpenError::Newer { path: self.file.clone(), found: format, known: FORMAT })
-            }
-            _ => Err(OpenError::Foreign(self.file.clone())),
+        match format(&self.file, connection)? {
+            Format::None => change(connection, SCHEMA).map_err(|reason| self.damaged(reason)),
+            Format::Older(_) => change(connection, FROM_FORMAT_1).map_err(|reason| self.damaged(reason)),
+            Format::Current => Ok(()),
         }
     }
 
     pub(crate) fn damaged(&self, reason: rusqlite::Error) -> OpenError {
-        match reason.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => OpenError::Foreign(self.file.clone()),
-            _ => OpenError::Damaged { path: self.file.clone(), reason },
-        }
+        damaged(&self.file, reason)
     }
+}
+
+/// Which format a file of ours has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// There is nothing in it yet.
+    None,
+    Current,
+    /// One that is brought up to the current one when it is opened.
+    Older(i32),
+}
+
+/// Looks at the store of a directory without its lock, and without changing it. There must be one.
+///
+/// # Errors
+/// [`OpenError`]: what would keep a node from opening it.
+pub(crate) fn look(directory: &Path) -> Result<Format, OpenError> {
+    let file = directory.join(FILE);
+    let connection = open_reader(&file).map_err(|reason| damaged(&file, reason))?;
+    format(&file, &connection)
+}
+
+fn format(file: &Path, connection: &Connection) -> Result<Format, OpenError> {
+    match marks(connection).map_err(|reason| damaged(file, reason))? {
+        Marks { application: 0, format: 0, tables: 0 } => Ok(Format::None),
+        Marks { application: APPLICATION, format: FORMAT, .. } => Ok(Format::Current),
+        Marks { application: APPLICATION, format: 1, .. } => Ok(Format::Older(1)),
+        Marks { application: APPLICATION, format, .. } if format > FORMAT => {
+            Err(OpenError::Newer { path: file.to_owned(), found: format, known: FORMAT })
+        }
+        _ => Err(OpenError::Foreign(file.to_owned())),
+    }
+}
+
+fn damaged(file: &Path, reason: rusqlite::Error) -> OpenError {
+    match reason.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign(file.to_owned()),
+        _ => OpenError::Damaged { path: file.to_owned(), reason },
+    }
+}
+
+fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
 }
 
 /// What a file says of itself.
