@@ -9,6 +9,7 @@ mod arguments;
 mod bench;
 mod board;
 mod certificate;
+mod check;
 mod completions;
 mod data;
 mod environment;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Read(arguments) => read::run(arguments),
         Verb::Work(arguments) => work::run(arguments),
         Verb::Token(arguments) => token::run(&arguments),
+        Verb::Check(arguments) => check::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
     });

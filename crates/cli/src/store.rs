@@ -9,7 +9,7 @@ use inkwire_core::Broker;
 use inkwire_embedded::{Embedded, EmbeddedOptions, Memory};
 use inkwire_redis::{Address, Redis, RedisOptions};
 
-use crate::arguments::ServeArguments;
+use crate::arguments::{RedisArguments, ServeArguments};
 use crate::data;
 
 /// What was chosen.
@@ -22,13 +22,11 @@ pub(crate) enum Store {
 impl Store {
     /// Reads it off the arguments, and the environment.
     pub(crate) fn of(arguments: &mut ServeArguments) -> Result<Self> {
-        let from_environment = || std::env::var("REDIS_URL").ok();
-        let url = arguments.redis_url.take().or_else(from_environment).filter(|url| !url.is_empty());
-        match url {
+        match redis(&mut arguments.redis)? {
             Some(_) if arguments.ephemeral => {
                 bail!("--ephemeral keeps nothing, and REDIS_URL names a place to keep it: choose one of them")
             }
-            Some(url) => Ok(Self::Redis(Box::new(redis(&url, arguments)?))),
+            Some(options) => Ok(Self::Redis(Box::new(options))),
             None if arguments.ephemeral => Ok(Self::Memory),
             None => Ok(Self::Directory(arguments.data_dir.clone())),
         }
@@ -54,7 +52,11 @@ impl Store {
     }
 }
 
-fn redis(url: &str, arguments: &ServeArguments) -> Result<RedisOptions> {
+/// The Redis that is named by the arguments, or else by the environment; `None` where none is.
+pub(crate) fn redis(arguments: &mut RedisArguments) -> Result<Option<RedisOptions>> {
+    let from_environment = || std::env::var("REDIS_URL").ok();
+    let url = arguments.redis_url.take().or_else(from_environment).filter(|url| !url.is_empty());
+    let Some(url) = url else { return Ok(None) };
     // Parsed here and not with the other arguments: their errors quote what was typed, and it may hold a password.
     let address: Address = url.parse().context("--redis-url (or REDIS_URL) cannot be used")?;
     let certificates = match &arguments.redis_ca {
@@ -63,5 +65,6 @@ fn redis(url: &str, arguments: &ServeArguments) -> Result<RedisOptions> {
         }
         _ => None,
     };
-    Ok(RedisOptions { prefix: arguments.redis_prefix.clone(), certificates, ..RedisOptions::new(address) })
+    let prefix = arguments.redis_prefix.clone();
+    Ok(Some(RedisOptions { prefix, certificates, ..RedisOptions::new(address) }))
 }

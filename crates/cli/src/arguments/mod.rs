@@ -2,8 +2,10 @@
 //! file of that verb beside this folder.
 
 mod bench;
+mod check;
 mod publish;
 mod read;
+mod redis;
 mod remote;
 mod serve;
 mod subscribe;
@@ -15,8 +17,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use bench::{BenchArguments, Transport};
+pub(crate) use check::CheckArguments;
 pub(crate) use publish::PublishArguments;
 pub(crate) use read::ReadArguments;
+pub(crate) use redis::RedisArguments;
 pub(crate) use remote::{LOCAL, RemoteArguments};
 pub(crate) use serve::{LogFormat, ServeArguments};
 pub(crate) use subscribe::SubscribeArguments;
@@ -39,6 +43,7 @@ pub(crate) enum Verb {
     Read(ReadArguments),
     Work(WorkArguments),
     Token(TokenArguments),
+    Check(CheckArguments),
     Bench(BenchArguments),
     Completions(CompletionsArguments),
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::redis::RedisArguments;
 use crate::retain::{Rules, rules};
 
 /// Starts the server.
@@ -55,29 +56,11 @@ pub(crate) struct ServeArguments {
     pub(crate) data_dir: PathBuf,
 
     /// Keep nothing on disk; tokens and rooms end with the process
-    #[arg(long, env = "INKWIRE_EPHEMERAL", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INKWIRE_EPHEMERAL", value_parser = FalseyValueParser::new(), conflicts_with = "redis_url")]
     pub(crate) ephemeral: bool,
 
-    /// Share the channels with other nodes in this Redis (7 or later) or Valkey, as redis://[USER:PASSWORD@]HOST[:PORT],
-    /// rediss:// with TLS, or unix:///PATH; separate independent servers by commas; a cluster is
-    /// redis+cluster://HOST[:PORT],HOST…, and one watched by Sentinels redis+sentinel://HOST[:PORT],HOST…/MASTER
-    /// [default: REDIS_URL, or none]
-    #[arg(
-        long,
-        env = "INKWIRE_REDIS_URL",
-        value_name = "URL",
-        hide_env_values = true,
-        conflicts_with = "ephemeral"
-    )]
-    pub(crate) redis_url: Option<String>,
-
-    /// What the names of all keys in Redis begin with
-    #[arg(long, env = "INKWIRE_REDIS_PREFIX", default_value = "inkwire:", value_name = "TEXT")]
-    pub(crate) redis_prefix: String,
-
-    /// Check a Redis behind rediss:// against these certificates (PEM) instead of the system's
-    #[arg(long, env = "INKWIRE_REDIS_CA", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
-    pub(crate) redis_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) redis: RedisArguments,
 
     /// Give no tokens to anybody (POST /access answers 403); the application makes them
     #[arg(long, env = "INKWIRE_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]

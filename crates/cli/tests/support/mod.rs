@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
+pub mod redis;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -123,14 +125,22 @@ impl Node {
         self.running = Some(running);
     }
 
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").0.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.running.as_ref().expect("it runs").signal(name);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.running.take().expect("it runs").wait()
+    }
+
     /// Ends it without a word.
     pub fn kill(&mut self) {
         drop(self.running.take());
-    }
-
-    /// Sends it a signal, such as `-STOP`.
-    pub fn signal(&self, name: &str) {
-        self.running.as_ref().expect("it runs").signal(name);
     }
 
     /// Waits for its end, and lets others go on meanwhile.
