@@ -1,6 +1,6 @@
 /** The npm package `inkwire`: channels that lose nothing, signalling that resumes, and a mesh of data channels on top of it. */
 export { type Access, anonymousAccess, type Grant, readToken } from './access.js';
-export type { CacheOptions, CacheStorage } from './channels/cache.js';
+export type { Cache, Kept } from './channels/cache.js';
 export {
   type Client,
   type ClientEvents,
@@ -8,6 +8,7 @@ export {
   createClient,
   type Loaded,
 } from './channels/client.js';
+export { type IndexedDbOptions, indexedDb } from './channels/database-cache.js';
 export { ClientError } from './channels/errors.js';
 export type { Gap, Subscribed } from './channels/followers.js';
 export {
@@ -28,6 +29,7 @@ export type {
 } from './channels/message.js';
 export { isAfter, isOffset } from './channels/offset.js';
 export type { SocketConstructor, SocketLike } from './channels/socket-line.js';
+export type { CacheOptions, CacheStorage } from './channels/storage-cache.js';
 export { MAX_FRAME, MAX_MESSAGE } from './frames.js';
 export { type Fetch, HttpError } from './http.js';
 export type { LinkState, Route } from './link-state.js';

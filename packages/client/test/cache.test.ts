@@ -7,9 +7,9 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { Cache, type CacheOptions, type CacheStorage } from '../src/channels/cache.js';
 import { type Client, createClient } from '../src/channels/client.js';
 import type { WireMessage } from '../src/channels/heard.js';
+import { type CacheOptions, type CacheStorage, StorageCache } from '../src/channels/storage-cache.js';
 import { mint, Node, until } from './node.js';
 
 /** A storage as browsers have it, which is full at so many characters. */
@@ -47,18 +47,18 @@ const keyed = (n: number, key: string, more = {}): WireMessage =>
   ({ offset: `${n}-0`, '@key': key, '@version': String(n), n: String(n), ...more }) as WireMessage;
 
 /** Writes, and looks with other eyes. */
-function reload(cache: Cache, options: CacheOptions = {}): Cache {
+function reload(cache: StorageCache, options: CacheOptions = {}): StorageCache {
   cache.flush();
-  return new Cache(shelf, options);
+  return new StorageCache(shelf, options);
 }
 
 describe('a channel', () => {
   test('that nobody knows begins at the beginning', () => {
-    expect(new Cache(shelf, {}).load('a')).toEqual({ messages: [], lastOffset: '0' });
+    expect(new StorageCache(shelf, {}).load('a')).toEqual({ messages: [], lastOffset: '0' });
   });
 
   test('survives a reload, and goes on', () => {
-    const cache = new Cache(shelf, {});
+    const cache = new StorageCache(shelf, {});
     cache.add('a', [plain(1), plain(2, 'é🖌" ')]);
     const later = reload(cache);
     later.add('a', [plain(2), plain(3)]);
@@ -68,7 +68,7 @@ describe('a channel', () => {
   });
 
   test('keeps the newest message of each key, deletions too', () => {
-    const cache = new Cache(shelf, {});
+    const cache = new StorageCache(shelf, {});
     const deletion = keyed(4, 'b', { '@deleted': true });
     cache.add('a', [keyed(1, 'a'), keyed(2, 'b'), keyed(3, 'a'), deletion]);
     expect(reload(cache).load('a').messages).toEqual([keyed(3, 'a'), deletion]);
@@ -76,7 +76,7 @@ describe('a channel', () => {
 
   test('is trimmed from its old end', () => {
     const options = { maxMessages: 3 };
-    const cache = new Cache(shelf, options);
+    const cache = new StorageCache(shelf, options);
     for (let n = 1; n <= 9; n += 1) cache.add('a', [plain(n)]);
     const { messages, lastOffset } = reload(cache, options).load('a');
     expect(messages).toEqual([plain(7), plain(8), plain(9)]);
@@ -87,7 +87,7 @@ describe('a channel', () => {
 
   test('of too many keys is not kept at all', () => {
     const options = { maxMessages: 3 };
-    const cache = new Cache(shelf, options);
+    const cache = new StorageCache(shelf, options);
     cache.add('a', [keyed(1, 'a'), keyed(2, 'b'), keyed(3, 'c')]);
     expect(reload(cache, options).load('a').messages).toHaveLength(3);
     cache.add('a', [keyed(4, 'd')]);
@@ -97,7 +97,7 @@ describe('a channel', () => {
   });
 
   test('that is damaged is noticed, wherever it is', () => {
-    const cache = new Cache(shelf, {});
+    const cache = new StorageCache(shelf, {});
     cache.add('a', [plain(1), keyed(2, 'k')]);
     cache.flush();
     const [[key, item] = ['', '']] = [...shelf.items];
@@ -106,12 +106,12 @@ describe('a channel', () => {
       if (at > 1 && at < item.indexOf(' ', 2)) continue;
       for (const bad of [item.slice(0, at), `${item.slice(0, at)}#${item.slice(at + 1)}`]) {
         shelf.items.set(key, bad);
-        expect(new Cache(shelf, {}).load('a')).toEqual({ messages: [], lastOffset: '0' });
+        expect(new StorageCache(shelf, {}).load('a')).toEqual({ messages: [], lastOffset: '0' });
         expect(shelf.items.size).toBe(0);
       }
     }
     shelf.items.set(key, item);
-    expect(new Cache(shelf, {}).load('a').messages).toHaveLength(2);
+    expect(new StorageCache(shelf, {}).load('a').messages).toHaveLength(2);
   });
 });
 
@@ -120,12 +120,12 @@ describe('room', () => {
     shelf.setItem('somebody else', 'x');
     const options = { maxSize: 500 };
     for (const channel of ['a', 'b', 'c', 'd']) {
-      const cache = new Cache(shelf, options);
+      const cache = new StorageCache(shelf, options);
       cache.add(channel, [plain(1, 'x'.repeat(100))]);
       cache.flush();
       await new Promise((resolve) => setTimeout(resolve, 2));
       // Looking is using.
-      const other = new Cache(shelf, options);
+      const other = new StorageCache(shelf, options);
       other.load('a');
       other.flush();
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -134,7 +134,7 @@ describe('room', () => {
   });
 
   test('that others take is done without', () => {
-    const cache = new Cache(shelf, {});
+    const cache = new StorageCache(shelf, {});
     cache.add('a', [plain(1, 'x'.repeat(100))]);
     cache.flush();
     shelf.full = 200;
@@ -152,7 +152,7 @@ describe('room', () => {
     const no = () => {
       throw new Error('forbidden');
     };
-    const cache = new Cache({ getItem: no, setItem: no, removeItem: no, key: no, length: 1 }, {});
+    const cache = new StorageCache({ getItem: no, setItem: no, removeItem: no, key: no, length: 1 }, {});
     cache.add('a', [plain(1)]);
     cache.flush();
     cache.clear('a');
@@ -228,7 +228,7 @@ describe('against the server', () => {
 
   test('a gap clears it, and what is told then fills it', async () => {
     const writer = page();
-    const old = new Cache(shelf, {});
+    const old = new StorageCache(shelf, {});
     // From a log that has been wiped since.
     old.add('c:gap', [{ offset: '9999999999999-0', n: 'old' }]);
     old.flush();

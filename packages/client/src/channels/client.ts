@@ -8,11 +8,11 @@
 import type { Fetch } from '../http.js';
 import type { ConnectionState } from '../state.js';
 import type { User } from '../wire.js';
-import { Cache, type CacheOptions, storageOf } from './cache.js';
+import type { Cache, Kept } from './cache.js';
 import { Driver, type Lines } from './driver.js';
 import { ClientError } from './errors.js';
 import { Events } from './events.js';
-import { Followers, type Gap, type Subscribed } from './followers.js';
+import { type Beginning, Followers, type Gap, type Subscribed } from './followers.js';
 import type { Heard, WireMessage } from './heard.js';
 import { httpLines } from './http-line.js';
 import {
@@ -28,6 +28,7 @@ import { BEGINNING, isOffset } from './offset.js';
 import { Outbox } from './outbox.js';
 import { Reader } from './reader.js';
 import { type SocketConstructor, socketLines } from './socket-line.js';
+import { type CacheOptions, StorageCache, storageOf } from './storage-cache.js';
 import { Tokens } from './tokens.js';
 
 export interface ClientOptions<Value = string> {
@@ -41,8 +42,11 @@ export interface ClientOptions<Value = string> {
   encode?: Encode;
   /** Makes of each field's text what `messages` and `load` give. Without it, the text. */
   decode?: Decode<Value>;
-  /** What is remembered of channels over a reload; `false` for nothing. In Node nothing, unless a storage is given. */
-  cache?: false | CacheOptions;
+  /**
+   * What is remembered of channels over a reload, and in what: `localStorage` by default, `indexedDb()` for more, `false` for
+   * nothing. In Node nothing, unless a storage is given.
+   */
+  cache?: false | CacheOptions | Cache;
   /** Names this client's publishes. A name may be used again by a later client, never by two at once. Random by default. */
   producer?: string;
   /**
@@ -117,8 +121,6 @@ class ChannelClient<Value> implements Client<Value> {
   readonly #followers: Followers;
   readonly #outbox: Outbox;
   readonly #cache: Cache | undefined;
-  /** Channels whose messages go to the cache: those that were followed from its end. */
-  readonly #cached = new Set<string>();
   readonly #readers = new Map<string, Set<Reader<Message<Value>>>>();
   /** Channels that are followed for the sake of loops alone. */
   readonly #followed = new Set<string>();
@@ -131,8 +133,7 @@ class ChannelClient<Value> implements Client<Value> {
     this.#encode = options.encode ?? encodeValue;
     this.#decode = options.decode;
     this.#outbox = new Outbox(options.producer ?? crypto.randomUUID(), Date.now(), random);
-    const storage = options.cache === false ? undefined : storageOf(options.cache ?? {});
-    this.#cache = storage && new Cache(storage, options.cache || {});
+    this.#cache = cacheOf(options.cache ?? {});
     this.#followers = new Followers({
       send: (command, answered) => this.#driver.ask(command, answered),
       random,
@@ -167,23 +168,18 @@ class ChannelClient<Value> implements Client<Value> {
 
   async subscribe(channel: string, offset = '$'): Promise<Subscribed> {
     this.#mustBeOpen();
-    const isNew = !this.#followers.has(channel);
-    try {
-      return await this.#followers.add(channel, this.#beginning(channel, offset));
-    } catch (error) {
-      if (isNew) this.#cached.delete(channel);
-      throw error;
-    }
+    return this.#followers.add(channel, this.#beginning(channel, offset));
   }
 
   async load(channel: string): Promise<Loaded<Value>> {
-    const { messages, lastOffset } = this.#cache?.load(channel) ?? { messages: [], lastOffset: BEGINNING };
+    const nothing: Kept = { messages: [], lastOffset: BEGINNING };
+    const { messages, lastOffset } = (await this.#cache?.load(channel)) ?? nothing;
     return { messages: messages.map((message) => toMessage(message, this.#decode)), lastOffset };
   }
 
   async unsubscribe(channel: string): Promise<void> {
     this.#endReaders(channel);
-    if (this.#cached.delete(channel)) this.#cache?.close(channel);
+    this.#cache?.close(channel);
     await this.#followers.remove(channel);
   }
 
@@ -223,16 +219,20 @@ class ChannelClient<Value> implements Client<Value> {
   }
 
   /** Where to begin. Whoever begins at the end of the cache, or at the beginning of all, goes on filling it. */
-  #beginning(channel: string, offset: string): string {
-    if (offset !== 'last' && offset !== '$' && offset !== BEGINNING && !isOffset(offset))
+  #beginning(channel: string, offset: string): Beginning | Promise<Beginning> {
+    const isLast = offset === 'last';
+    if (!isLast && offset !== '$' && offset !== BEGINNING && !isOffset(offset))
       throw new TypeError(`${offset} is no offset`);
-    if (!this.#cache || this.#followers.has(channel)) return offset === 'last' ? BEGINNING : offset;
+    if (!this.#cache || offset === '$' || this.#followers.has(channel))
+      return { offset: isLast ? BEGINNING : offset, isCached: false };
     // What is read from the beginning is not added to what was there: the log may be another.
     if (offset === BEGINNING) this.#cache.clear(channel);
-    const { lastOffset } = this.#cache.load(channel);
-    if (offset !== 'last' && offset !== lastOffset) return offset;
-    this.#cached.add(channel);
-    return lastOffset;
+    const begin = ({ lastOffset }: Kept) => ({
+      offset: isLast ? lastOffset : offset,
+      isCached: isLast || offset === lastOffset,
+    });
+    const kept = this.#cache.open(channel);
+    return kept instanceof Promise ? kept.then(begin) : begin(kept);
   }
 
   #connected(user: User, node: string): void {
@@ -275,7 +275,7 @@ class ChannelClient<Value> implements Client<Value> {
   }
 
   #deliver(channel: string, wire: WireMessage[]): void {
-    if (this.#cached.has(channel)) this.#cache?.add(channel, wire);
+    if (this.#followers.isCached(channel)) this.#cache?.add(channel, wire);
     const messages = wire.map((message) => toMessage(message, this.#decode));
     const readers = this.#readers.get(channel) ?? [];
     for (const reader of readers) reader.push(messages);
@@ -324,6 +324,12 @@ class ChannelClient<Value> implements Client<Value> {
     const { state } = this;
     if (state.kind === 'stopped') throw new ClientError('closed', state.detail);
   }
+}
+
+function cacheOf(given: false | CacheOptions | Cache): Cache | undefined {
+  if (given === false || 'flush' in given) return given || undefined;
+  const storage = storageOf(given);
+  return storage && new StorageCache(storage, given);
 }
 
 function targetsOf(targets: ClientOptions['targets']): string[] {

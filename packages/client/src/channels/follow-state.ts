@@ -4,6 +4,8 @@
  */
 
 export type FollowState =
+  /** Where it begins is still being looked up. */
+  | { kind: 'opening' }
   /** To be asked for when there is a connection. */
   | { kind: 'wanted' }
   /** Asked for under this id; what arrives before the answer belongs to an earlier subscription. */
@@ -14,6 +16,7 @@ export type FollowState =
   | { kind: 'ended' };
 
 export type FollowHappening =
+  | { type: 'opened' }
   | { type: 'asked'; id: number }
   | { type: 'answered'; id: number }
   /** The connection is gone, or the answer was that it should be asked for again. */
@@ -31,8 +34,10 @@ export function nextFollow(state: FollowState, happening: FollowHappening): Foll
       return state.kind === 'wanted' ? { kind: 'asked', id: happening.id } : state;
     case 'answered':
       return state.kind === 'asked' && state.id === happening.id ? { kind: 'following' } : state;
+    case 'opened':
+      return state.kind === 'opening' ? { kind: 'wanted' } : state;
     case 'lost':
-      return state.kind === 'paused' ? state : { kind: 'wanted' };
+      return state.kind === 'paused' || state.kind === 'opening' ? state : { kind: 'wanted' };
     case 'pause':
       return state.kind === 'following' ? { kind: 'paused' } : state;
     case 'resume':

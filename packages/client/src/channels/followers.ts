@@ -7,7 +7,7 @@ import type { Command } from './command.js';
 import { ClientError, isPassingCode, refusedBy } from './errors.js';
 import { type FollowHappening, type FollowState, nextFollow } from './follow-state.js';
 import type { Outcome, Reply, WireMessage } from './heard.js';
-import { isAfter } from './offset.js';
+import { BEGINNING, isAfter } from './offset.js';
 
 /** Where a subscription begins. `gap`: what followed the offset asked for is gone. */
 export interface Subscribed {
@@ -19,6 +19,12 @@ export interface Subscribed {
 export interface Gap {
   after: string;
   oldest: string;
+}
+
+/** Where to begin with a channel, and whether what is told of it goes to the cache. */
+export interface Beginning {
+  offset: string;
+  isCached: boolean;
 }
 
 /** What the followers need of the world around them. */
@@ -37,6 +43,7 @@ interface Follower {
   state: FollowState;
   /** `$`, `0`, or the offset of the last message that was told. */
   cursor: string;
+  isCached: boolean;
   failures: number;
   begun: { done: (subscribed: Subscribed) => void; failed: (error: Error) => void } | undefined;
 }
@@ -56,14 +63,30 @@ export class Followers {
     return this.#all.has(channel);
   }
 
-  add(channel: string, offset: string): Promise<Subscribed> {
+  isCached(channel: string): boolean {
+    return this.#all.get(channel)?.isCached ?? false;
+  }
+
+  /** Where it begins may still have to be looked up. */
+  add(channel: string, beginning: Beginning | Promise<Beginning>): Promise<Subscribed> {
     if (this.has(channel))
       return Promise.reject(new ClientError('conflict', `${channel} is subscribed to already`));
     return new Promise((done, failed) => {
-      const begun = { done, failed };
-      const follower: Follower = { channel, state: { kind: 'wanted' }, cursor: offset, failures: 0, begun };
+      const follower: Follower = {
+        channel,
+        state: { kind: 'opening' },
+        cursor: BEGINNING,
+        isCached: false,
+        failures: 0,
+        begun: { done, failed },
+      };
       this.#all.set(channel, follower);
-      this.#ask(follower);
+      if (beginning instanceof Promise) {
+        beginning.then(
+          (found) => this.#open(follower, found),
+          (error: Error) => this.#forget(follower, error),
+        );
+      } else this.#open(follower, beginning);
     });
   }
 
@@ -115,13 +138,20 @@ export class Followers {
     const follower = this.#all.get(channel);
     if (follower?.state.kind !== 'following') return;
     // What comes may have lower offsets than what we had: the log may have begun anew.
-    follower.cursor = '0';
+    follower.cursor = BEGINNING;
     this.#world.gap(channel, gap);
   }
 
   /** Tells everybody that it is over. */
   end(error: Error): void {
     for (const follower of [...this.#all.values()]) this.#forget(follower, error);
+  }
+
+  #open(follower: Follower, { offset, isCached }: Beginning): void {
+    follower.cursor = offset;
+    follower.isCached = isCached;
+    this.#move(follower, { type: 'opened' });
+    this.#ask(follower);
   }
 
   #ask(follower: Follower): void {

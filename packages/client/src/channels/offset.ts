@@ -19,6 +19,12 @@ export function isAfter(a: string, b: string): boolean {
   return (compare(aMs, bMs) || compare(aSeq, bSeq)) > 0;
 }
 
+/** A text that sorts as the offset does. */
+export function sortable(offset: string): string {
+  const [ms = '', seq = ''] = offset.split('-');
+  return `${ms.padStart(20, '0')}-${seq.padStart(20, '0')}`;
+}
+
 function compare(a: string, b: string): number {
   const x = BigInt(a || '0');
   const y = BigInt(b || '0');
