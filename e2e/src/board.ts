@@ -41,6 +41,7 @@ interface Insight {
   peers(): Peer[];
   board(): Element[];
   level(): boolean;
+  channel(): { standing: string; offset: string; unsent: number; isKept: boolean };
   comings(): { joined: number; left: number };
 }
 
@@ -70,6 +71,32 @@ export async function linked(page: Page, count: number): Promise<void> {
     { timeout: PATIENCE },
   );
 }
+
+/** Waits until the server has confirmed all that the page holds, and the page has all that the server does. */
+export async function saved(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () => {
+      const channel = window.inkwire?.channel();
+      return channel?.standing === 'level' && channel.unsent === 0;
+    },
+    undefined,
+    { timeout: PATIENCE },
+  );
+}
+
+/** Waits until so many changes wait for the server, and the browser has written down all it is to keep. */
+export async function keeps(page: Page, unsent: number): Promise<void> {
+  await page.waitForFunction(
+    (count) => {
+      const channel = window.inkwire?.channel();
+      return channel?.unsent === count && channel.isKept;
+    },
+    unsent,
+    { timeout: PATIENCE },
+  );
+}
+
+export const channelOf = (page: Page) => page.evaluate(() => window.inkwire?.channel());
 
 export const peersOf = (page: Page): Promise<Peer[]> => page.evaluate(() => window.inkwire?.peers() ?? []);
 

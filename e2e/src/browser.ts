@@ -33,26 +33,36 @@ export interface Visitor {
   /** Errors, warnings of the policy, and requests that left the origin. */
   complaints: string[];
   requests: string[];
+  /** What the page has sent over WebSockets. */
+  frames: string[];
   close(): Promise<void>;
 }
 
 export interface Visit extends BrowserContextOptions {
   name?: string;
   theme?: 'light' | 'dark';
+  /** As in a browser, or a network, that does not let pages speak to each other. */
+  withoutWebRtc?: boolean;
 }
 
 /** A person of their own: an own browser context, with nothing remembered but what `visit` says. */
 export async function visit(browser: Browser, url: string, options: Visit = {}): Promise<Visitor> {
-  const { name, theme, ...contextOptions } = options;
+  const { name, theme, withoutWebRtc, ...contextOptions } = options;
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
     colorScheme: theme ?? 'light',
     ...contextOptions,
   });
   if (name) await context.addInitScript((given) => localStorage.setItem('inkwire.name', given), name);
+  if (withoutWebRtc) {
+    await context.addInitScript(() => {
+      Reflect.deleteProperty(window, 'RTCPeerConnection');
+    });
+  }
   const page = await context.newPage();
   const complaints: string[] = [];
   const requests: string[] = [];
+  const frames: string[] = [];
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
   page.on('console', (message) => {
     if (message.type() === 'error') complaints.push(`console: ${message.text()} ${message.location().url}`);
@@ -64,6 +74,11 @@ export async function visit(browser: Browser, url: string, options: Visit = {}):
       complaints.push(`left the origin: ${request.url()}`);
     }
   });
+  page.on('websocket', (socket) =>
+    socket.on('framesent', ({ payload }) => {
+      frames.push(String(payload));
+    }),
+  );
   await page.goto(url);
-  return { page, context, complaints, requests, close: () => context.close() };
+  return { page, context, complaints, requests, frames, close: () => context.close() };
 }

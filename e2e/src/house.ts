@@ -15,6 +15,7 @@ const PICTURES = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 export interface House {
   readonly url: string;
+  readonly server: Server;
   readonly browser: Browser;
   /** A room nobody has been in. */
   room(): string;
@@ -56,6 +57,9 @@ export function house(): House {
   return {
     get url() {
       return there(server).url;
+    },
+    get server() {
+      return there(server);
     },
     get browser() {
       return there(browser);

@@ -14,6 +14,10 @@ const PATIENCE = 30_000;
 
 export interface Server {
   url: string;
+  /** Ends it without a word, as a power cut would; what it has answered for is on the disk. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, where it was and with what it had. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -25,16 +29,24 @@ export async function startServer(): Promise<Server> {
     );
   }
   const folder = mkdtempSync(join(tmpdir(), 'inkwire-e2e-'));
-  const child = spawn(binary, ['serve', '--bind', '127.0.0.1', '--port', '0', '--data-dir', folder], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const start = (port: number) =>
+    spawn(binary, ['serve', '--bind', '127.0.0.1', '--port', String(port), '--data-dir', folder], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  let child = start(0);
+  const kill = () => end(child);
   const stop = async () => {
-    await end(child);
+    await kill();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    return { url: await address(child), stop };
+    const url = await address(child);
+    const restart = async () => {
+      child = start(Number(new URL(url).port));
+      await address(child);
+    };
+    return { url, kill, restart, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -46,7 +46,7 @@ export function Board({ room }: { room: string }) {
     live ? (watcher) => live.watch(watcher) : silence,
     () => live?.view ?? (loaded === 'unloaded' ? UNLOADED : BEFORE),
   );
-  useWarning(!empty && view.people.length === 0);
+  useWarning(live);
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
     setName(keepName(pageMemory(), text));
@@ -84,14 +84,15 @@ export function Board({ room }: { room: string }) {
   );
 }
 
-/** The drawing lives in the pages that are open: whoever closes the last one is asked first. */
-function useWarning(isLast: boolean): void {
+/** Whoever would lose what the server does not have, and the browser does not keep, is asked first. */
+function useWarning(live: Live | undefined): void {
   useEffect(() => {
-    if (!isLast) return;
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
+    const warn = (event: BeforeUnloadEvent) => {
+      if (live?.isAtStake) event.preventDefault();
+    };
     window.addEventListener('beforeunload', warn);
     return () => window.removeEventListener('beforeunload', warn);
-  }, [isLast]);
+  }, [live]);
 }
 
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */

@@ -45,7 +45,7 @@ describe('the same edits give the same board', () => {
       const boards = Array.from({ length: 4 }, () => {
         const replica = new Replica();
         const doubled = [...edits, ...edits.filter(() => random() < 0.4)];
-        for (const edit of shuffle(doubled, random)) replica.put(edit, 'there');
+        for (const edit of shuffle(doubled, random)) replica.put(edit, 'peer');
         return state(replica);
       });
       for (const board of boards) expect(board).toEqual(boards[0]);
@@ -92,9 +92,9 @@ test('a slow follower holds ids, and gets the newest of each', () => {
 test('peers are told what is made here, the editor what comes from there', () => {
   const replica = new Replica();
   const peer = replica.follow('here');
-  const editor = replica.follow('there');
+  const editor = replica.follow('peer');
   replica.put(rectangle({ id: 'mine' }), 'here');
-  replica.put(rectangle({ id: 'theirs' }), 'there');
+  replica.put(rectangle({ id: 'theirs' }), 'peer');
   expect([...peer.peek()].map(({ element }) => element.id)).toEqual(['mine']);
   expect([...editor.peek()].map(({ element }) => element.id)).toEqual(['theirs']);
   peer.end();

@@ -9,7 +9,7 @@ test('only what beats the replica is news, and it is a copy', () => {
   const replica = new Replica();
   const shown = new Map<string, Versioned>();
   const mine = { ...rectangle({ id: 'mine', version: 3 }) };
-  replica.put(rectangle({ id: 'theirs', version: 9 }), 'there');
+  replica.put(rectangle({ id: 'theirs', version: 9 }), 'peer');
   const scene = [mine, rectangle({ id: 'theirs', version: 8 })];
   const { news } = compare(scene, replica, shown);
   expect(news).toEqual([mine]);
@@ -23,7 +23,7 @@ test('only what beats the replica is news, and it is a copy', () => {
 
 test('of equal versions the lower nonce is news, as the editor itself decides', () => {
   const replica = new Replica();
-  replica.put(rectangle({ versionNonce: 5 }), 'there');
+  replica.put(rectangle({ versionNonce: 5 }), 'peer');
   expect(compare([rectangle({ versionNonce: 6 })], replica, new Map()).news).toEqual([]);
   expect(compare([rectangle({ versionNonce: 4 })], replica, new Map()).news).toHaveLength(1);
 });

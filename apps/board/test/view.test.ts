@@ -2,7 +2,8 @@
 import type { ConnectionState, PeerView } from 'inkwire';
 import { describe, expect, test } from 'vitest';
 import { Cursors } from '../src/live/cursors.js';
-import { connectionOf, type Person, reachOf, type Standing } from '../src/live/view.js';
+import { type Circumstances, connectionOf, type Person, reachOf, type Standing } from '../src/live/view.js';
+import type { UnsentState } from '../src/sync/unsent.js';
 import { isName } from '../src/sync/words.js';
 import { hueOf, initialsOf } from '../src/who/colour.js';
 import { keepName, type Memory, recallName, tidyName } from '../src/who/name.js';
@@ -10,26 +11,62 @@ import { keepName, type Memory, recallName, tidyName } from '../src/who/name.js'
 const user = { id: 'a', username: 'ann' };
 const waiting = (attempt: number): ConnectionState => ({ kind: 'waiting', attempt, wait: 1, reason: 'cut' });
 
+const nothing: UnsentState = { count: 0, since: undefined, obstacles: { 'too-large': 0, refused: 0 } };
+const well: Circumstances = {
+  isLevel: true,
+  unsent: nothing,
+  isKept: true,
+  online: true,
+  wasLive: true,
+  error: '',
+  now: 10_000,
+};
+const since = (count: number, at: number): UnsentState => ({ ...nothing, count, since: at });
+
 describe('the standing is never better than the truth', () => {
-  const well = { online: true, wasLive: true };
-  const cases: [string, ConnectionState, { online: boolean; wasLive: boolean }, Standing][] = [
-    ['not begun', { kind: 'idle' }, well, 'connecting'],
-    ['at first', { kind: 'connecting', attempt: 0 }, { online: true, wasLive: false }, 'connecting'],
-    ['first attempts that fail', waiting(2), { online: true, wasLive: false }, 'connecting'],
-    ['live', { kind: 'live', user, resumed: true }, well, 'live'],
-    ['a drop', waiting(1), well, 'reconnecting'],
-    ['dialling after a drop', { kind: 'connecting', attempt: 1 }, well, 'reconnecting'],
-    ['many failures', waiting(4), well, 'offline'],
-    ['no network', waiting(1), { online: false, wasLive: true }, 'offline'],
-    ['replaced', { kind: 'stopped', reason: 'replaced', detail: '' }, well, 'stopped'],
+  const live: ConnectionState = { kind: 'live', user, resumed: true };
+  const isNew = { wasLive: false };
+  const cases: [string, ConnectionState, Partial<Circumstances>, Standing, string][] = [
+    ['not begun', { kind: 'idle' }, {}, 'connecting', 'Connecting…'],
+    ['at first', { kind: 'connecting', attempt: 0 }, isNew, 'connecting', 'Connecting…'],
+    ['first attempts that fail', waiting(2), isNew, 'connecting', 'Connecting…'],
+    ['drawn before it was live', waiting(2), { ...isNew, unsent: since(2, 0) }, 'connecting', '2 unsent'],
+    ['live', live, {}, 'live', 'Live'],
+    ['connected, and still reading', live, { ...isNew, isLevel: false }, 'connecting', 'Connecting…'],
+    ['connected again, and still reading', live, { isLevel: false }, 'reconnecting', 'Reconnecting…'],
+    ['a change just made', live, { unsent: since(1, 9_900) }, 'live', 'Live'],
+    ['an answer that takes its time', live, { unsent: since(3, 7_000) }, 'unsaved', 'Saving 3…'],
+    [
+      'what the server will not have',
+      live,
+      { unsent: { ...nothing, count: 1, obstacles: { 'too-large': 1, refused: 0 } } },
+      'unsaved',
+      '1 not saved',
+    ],
+    ['a drop', waiting(1), {}, 'reconnecting', 'Reconnecting…'],
+    ['a drop with something unsent', waiting(1), { unsent: since(2, 0) }, 'reconnecting', '2 unsent'],
+    ['dialling after a drop', { kind: 'connecting', attempt: 1 }, {}, 'reconnecting', 'Reconnecting…'],
+    ['many failures', waiting(4), {}, 'offline', 'Offline'],
+    ['no network', waiting(1), { online: false, unsent: since(4, 0) }, 'offline', 'Offline · 4 unsent'],
+    ['left', { kind: 'stopped', reason: 'closed', detail: '' }, {}, 'stopped', 'Disconnected'],
   ];
-  test.each(cases)('%s', (_name, state, circumstances, standing) => {
-    expect(connectionOf(state, circumstances).standing).toBe(standing);
+  test.each(cases)('%s', (_name, state, circumstances, standing, label) => {
+    const connection = connectionOf(state, { ...well, ...circumstances });
+    expect(connection.standing).toBe(standing);
+    expect(connection.label).toContain(label);
+    expect(connection.unsent).toBe(circumstances.unsent?.count ?? 0);
   });
 
   test('a refusal is told in the server’s words', () => {
     const state: ConnectionState = { kind: 'stopped', reason: 'refused', detail: 'anonymous access is off' };
     expect(connectionOf(state, well).detail).toContain('anonymous access is off');
+  });
+
+  test('where unsent changes are is told as it is', () => {
+    const detail = (isKept: boolean) =>
+      connectionOf(waiting(4), { ...well, isKept, unsent: since(2, 0) }).detail;
+    expect(detail(true)).toContain('2 changes are kept in this browser');
+    expect(detail(false)).toContain('on this page only');
   });
 });
 
@@ -38,8 +75,9 @@ test('how a peer is reached', () => {
   expect(reach({ kind: 'connected', route: 'direct' })).toBe('direct');
   expect(reach({ kind: 'connected', route: 'relayed' })).toBe('relayed');
   expect(reach({ kind: 'connected', route: 'unknown' })).toBe('connected');
-  expect(reach({ kind: 'connecting' })).toBe('connecting');
-  expect(reach({ kind: 'reconnecting' })).toBe('reconnecting');
+  expect(reach({ kind: 'connecting' })).toBe('server');
+  expect(reach({ kind: 'reconnecting' })).toBe('server');
+  expect(reachOf(undefined)).toBe('server');
 });
 
 test('there is always a name, and a chosen one is kept', () => {
@@ -88,7 +126,7 @@ test('a cursor is shown while its owner can be reached, and leaves no ghost', ()
     [...cursors.collaborators(people).values()].map(({ pointer }) => pointer);
   cursors.take('b', { t: 'at', x: 1, y: 2, tool: 'pointer', button: 'up', selected: ['e'] });
   expect(pointerOf([person('direct')])).toEqual([{ x: 1, y: 2, tool: 'pointer' }]);
-  expect(pointerOf([person('reconnecting')])).toEqual([undefined]);
+  expect(pointerOf([person('server')])).toEqual([undefined]);
   expect(pointerOf([])).toEqual([]);
   cursors.take('b', { t: 'away' });
   expect(pointerOf([person('direct')])).toEqual([undefined]);

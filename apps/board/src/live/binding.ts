@@ -1,7 +1,7 @@
 /**
  * The editor and the replica, kept level. It serves the live board.
- * Invariant: what is made in the editor is `here`, what comes into it is from `there`; neither is ever taken for the
- * other, so nothing echoes.
+ * Invariant: what is made in the editor is `here`, what comes into it is from a peer or the channel; neither is ever taken
+ * for the other, so nothing echoes.
  */
 import type { Follower, Replica } from '../sync/replica.js';
 import { compare, type SceneElement } from '../sync/scene.js';
@@ -17,7 +17,7 @@ export class Binding {
   constructor(editor: Editor, replica: Replica) {
     this.#editor = editor;
     this.#replica = replica;
-    this.#follower = replica.follow('there');
+    this.#follower = replica.follow('peer', 'channel');
   }
 
   /** Whether something waits to be shown. */
@@ -25,21 +25,33 @@ export class Binding {
     return this.#follower.waiting > 0;
   }
 
-  /** To be called when the scene may have changed; answers whether it has brought something new. */
-  look(scene: readonly SceneElement[]): boolean {
+  /** To be called when the scene may have changed; answers what is new. */
+  look(scene: readonly SceneElement[]): string[] {
     const { news, vanished } = compare(scene, this.#replica, this.#shown);
     for (const element of news) this.#replica.put(element, 'here');
     for (const id of vanished) this.#follower.mark(id);
-    return news.length > 0;
+    return news.map(({ id }) => id);
   }
 
   /** Shows what has come, once per frame. What is in the hand waits until it is laid down. */
   show(): void {
     const inHand = this.#editor.inHand();
+    this.#showGone();
     const due = [...this.#follower.peek()].filter(({ element }) => !inHand.has(element.id));
     if (due.length === 0) return;
     this.#editor.merge(due.map(({ element }) => element));
     for (const { element } of due) this.#follower.unmark(element.id);
+  }
+
+  /** What the channel no longer has is taken off, without a trace in anybody's history. */
+  #showGone(): void {
+    const gone = this.#follower.gone();
+    if (gone.length === 0) return;
+    for (const id of gone) {
+      this.#follower.unmark(id);
+      this.#shown.delete(id);
+    }
+    this.#editor.remove(new Set(gone));
   }
 
   end(): void {

@@ -22,10 +22,7 @@ export class Cursors {
   collaborators(people: readonly Person[]): Collaborators {
     const all: Collaborators = new Map();
     for (const person of people) {
-      const at =
-        person.reach === 'connecting' || person.reach === 'reconnecting'
-          ? undefined
-          : this.#at.get(person.id);
+      const at = person.reach === 'server' ? undefined : this.#at.get(person.id);
       // The editor brands these ids; they are plain text.
       const id = person.id as Parameters<Collaborators['set']>[0];
       all.set(id, {

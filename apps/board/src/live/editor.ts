@@ -7,6 +7,7 @@ import { CaptureUpdateAction, reconcileElements, restoreElements } from '@excali
 import type { ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
 import type { BoardElement } from '../sync/element.js';
 import type { SceneElement } from '../sync/scene.js';
+import type { Grip } from './hand.js';
 
 type Local = Parameters<typeof reconcileElements>[0];
 type Remote = Parameters<typeof reconcileElements>[1];
@@ -31,6 +32,12 @@ export class Editor {
     return new Set(held.flatMap((element) => (element ? [element.id] : [])));
   }
 
+  /** Whether the button is down, and the text that is being written. */
+  grip(): Grip {
+    const { cursorButton, editingTextElement } = this.#api.getAppState();
+    return { isDown: cursorButton === 'down', writing: editingTextElement?.id };
+  }
+
   selected(): string[] {
     const { selectedElementIds } = this.#api.getAppState();
     return Object.keys(selectedElementIds).filter((id) => selectedElementIds[id]);
@@ -46,6 +53,12 @@ export class Editor {
       captureUpdate: CaptureUpdateAction.NEVER,
     });
     if (wasBlank) this.#findContent();
+  }
+
+  /** Takes elements out of the scene, as if they had never been there. */
+  remove(ids: ReadonlySet<string>): void {
+    const elements = this.#api.getSceneElementsIncludingDeleted().filter(({ id }) => !ids.has(id));
+    this.#api.updateScene({ elements, captureUpdate: CaptureUpdateAction.NEVER });
   }
 
   /** A board that has just arrived, all of it out of sight, would look blank: the view goes to it, once. */

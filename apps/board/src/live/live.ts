@@ -1,20 +1,24 @@
 /**
- * A board that is shared: signalling, mesh, replica and editor tied together. It serves the page, which loads it once the
- * canvas stands.
- * Invariant: it holds no copy of the truth: elements are the replica's, peers the mesh's, the connection the signalling's.
+ * A board that is shared: channel, people, replica, copy and editor tied together. It serves the page, which loads it once
+ * the canvas stands.
+ * Invariant: it holds no copy of the truth: elements are the replica's, what is unsent the channel's, peers the people's.
  */
 import type { ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
-import { Mesh, type MeshHappening, Signalling } from 'inkwire';
-import { Exchange } from '../sync/exchange.js';
+import { anonymousAccess } from 'inkwire';
+import { BoardChannel, type Standing } from '../sync/channel.js';
 import { Replica } from '../sync/replica.js';
 import type { SceneElement } from '../sync/scene.js';
-import { decodeCursor } from '../sync/words.js';
+import type { UnsentState } from '../sync/unsent.js';
 import { colourOf } from '../who/colour.js';
 import { Binding } from './binding.js';
-import { Cursors } from './cursors.js';
+import { Copy } from './copy.js';
 import { Editor } from './editor.js';
+import { Hand } from './hand.js';
+import { Line } from './line.js';
 import { Frames, Pace } from './pace.js';
-import { connectionOf, type Person, reachOf, type View } from './view.js';
+import { Pass } from './pass.js';
+import { People } from './people.js';
+import { connectionOf, type View } from './view.js';
 
 /** Milliseconds between two sends of changes and of cursors: thirty a second look smooth. */
 const SEND_EVERY = 33;
@@ -28,63 +32,61 @@ export interface Pointer {
 
 /** For the curious and for the browser tests: what stands behind the page, to be read. */
 export interface Insight {
-  connection(): Signalling['state'];
-  peers(): Mesh['peers'];
+  /** The signalling. */
+  connection(): People['state'];
+  peers(): People['links'];
   board(): unknown[];
   level(): boolean;
+  /** The room's channel: how far it is here, what it was not told yet, and whether this browser has it all. */
+  channel(): { standing: Standing; offset: string; unsent: number; isKept: boolean };
   /** How often somebody has come or gone, as far as this page was told. */
-  comings(): { joined: number; left: number };
+  comings(): People['comings'];
 }
 
 export class Live {
-  readonly #signalling: Signalling;
-  readonly #mesh: Mesh;
+  readonly #pass: Pass;
+  readonly #line: Line;
+  readonly #channel: BoardChannel;
   readonly #replica = new Replica();
-  readonly #exchange: Exchange;
   readonly #editor: Editor;
   readonly #binding: Binding;
-  readonly #cursors = new Cursors();
-  readonly #names = new Map<string, string>();
+  readonly #hand = new Hand();
+  readonly #room: string;
+  #copy: Copy | undefined;
+  #people: People | undefined;
   readonly #watchers = new Set<() => void>();
-  readonly #send = new Pace(SEND_EVERY, () => this.#exchange.flush());
+  readonly #send = new Pace(SEND_EVERY, () => this.#flush());
   readonly #point = new Pace(SEND_EVERY, () => this.#sendPointer());
-  readonly #show = new Frames(() => this.#showWaiting());
-  readonly #showPeople = new Frames(() =>
-    this.#editor.setCollaborators(this.#cursors.collaborators(this.#view.people)),
-  );
+  readonly #show = new Frames(() => this.#binding.show());
+  readonly #showPeople = new Frames(() => {
+    if (this.#people) this.#editor.setCollaborators(this.#people.collaborators());
+  });
   readonly #tick: ReturnType<typeof setInterval>;
-  readonly #undo: (() => void)[] = [];
-  readonly #comings = { joined: 0, left: 0 };
+  readonly #undo: () => void;
   #wasLive = false;
+  #isEnded = false;
   #name: string;
   #pointer: Pointer | undefined;
   #view: View;
 
   constructor(api: ExcalidrawImperativeAPI, room: string, name: string) {
+    this.#room = room;
+    this.#name = name;
     this.#editor = new Editor(api);
     this.#binding = new Binding(this.#editor, this.#replica);
-    this.#name = name;
-    this.#signalling = new Signalling({ username: () => this.#name });
-    this.#mesh = new Mesh(this.#signalling);
-    this.#exchange = new Exchange(this.#replica, name, {
-      send: (peer, text) => this.#mesh.send(peer, 'updates', text),
-      now: () => performance.now(),
-      onName: (peer, text) => {
-        this.#names.set(peer, text);
-        this.#refresh();
-      },
-      onNonsense: (peer) => this.#mesh.ignore(peer, 'updates'),
-    });
-    this.#view = this.#look();
-    this.#undo.push(
-      this.#signalling.listen(() => this.#refresh()),
-      this.#mesh.listen((happening) => this.#take(happening)),
-      this.#watchPage(),
+    const access = anonymousAccess(
+      '',
+      () => this.#name,
+      (url, init) => fetch(url, init),
     );
-    this.#tick = setInterval(() => this.#exchange.flush(), TICK);
-    this.#signalling.join(room);
-    this.#signalling.start();
+    this.#pass = new Pass(access);
+    this.#channel = this.#makeChannel();
+    this.#line = this.#makeLine(`board:${room}`);
+    this.#view = this.#look();
+    this.#undo = this.#watchPage();
+    this.#tick = setInterval(() => this.#flush(), TICK);
     this.look(this.#editor.scene());
+    void this.#begin();
   }
 
   get view(): View {
@@ -93,12 +95,23 @@ export class Live {
 
   get insight(): Insight {
     return {
-      connection: () => this.#signalling.state,
-      peers: () => this.#mesh.peers,
+      connection: () => this.#people?.state ?? { kind: 'idle' },
+      peers: () => this.#people?.links ?? [],
       board: () => [...this.#replica.ids()].map((id) => this.#replica.get(id)?.element),
-      level: () => this.#exchange.level,
-      comings: () => ({ ...this.#comings }),
+      level: () => this.#channel.standing === 'level' && this.#people?.isLevel === true,
+      channel: () => ({
+        standing: this.#channel.standing,
+        offset: this.#channel.offset,
+        unsent: this.#unsent().count,
+        isKept: this.#isKept(),
+      }),
+      comings: () => this.#people?.comings ?? { joined: 0, left: 0 },
     };
+  }
+
+  /** Whether something would be lost if the page went now. */
+  get isAtStake(): boolean {
+    return this.#unsent().count > 0 && !this.#isKept();
   }
 
   /** Returns the way to stop watching. */
@@ -111,8 +124,10 @@ export class Live {
 
   /** To be called whenever the editor's scene may have changed. */
   look(scene: readonly SceneElement[]): void {
-    if (this.#binding.look(scene)) this.#send.request();
+    const news = this.#binding.look(scene);
+    if (news.length > 0) this.#hand.changed(news, this.#editor.grip(), performance.now());
     // What was in the hand may have been laid down.
+    if (news.length > 0 || this.#hand.isHolding) this.#send.request();
     if (this.#binding.waiting) this.#show.request();
   }
 
@@ -123,115 +138,171 @@ export class Live {
 
   rename(name: string): void {
     this.#name = name;
-    this.#exchange.rename(name);
+    this.#people?.rename(name);
   }
 
   /** Connects again after a stop, and at once while it waits. */
   retry(): void {
-    this.#signalling.start();
-    this.#signalling.nudge();
+    this.#line.retry();
+    this.#people?.start();
+    this.#people?.nudge();
   }
 
   end(): void {
+    this.#isEnded = true;
     clearInterval(this.#tick);
-    for (const undo of this.#undo) undo();
-    this.#signalling.close();
-    this.#mesh.close();
+    this.#undo();
+    this.#line.stop();
+    this.#people?.end();
+    this.#copy?.end();
     this.#binding.end();
     for (const rhythm of [this.#send, this.#point, this.#show, this.#showPeople]) rhythm.end();
   }
 
-  #take(happening: MeshHappening): void {
-    const { peer } = happening;
-    switch (happening.type) {
-      case 'open':
-        this.#exchange.open(peer.id);
-        this.#point.request();
-        break;
-      case 'drain':
-        this.#exchange.flush();
-        break;
-      case 'message':
-        if (happening.pipe === 'updates') this.#exchange.take(peer.id, happening.text);
-        else this.#takeCursor(peer.id, happening.text);
-        if (this.#binding.waiting) this.#show.request();
-        return;
-      case 'left':
-        this.#comings.left += 1;
-        this.#exchange.close(peer.id);
-        this.#cursors.forget(peer.id);
-        this.#names.delete(peer.id);
-        break;
-      case 'joined':
-        this.#comings.joined += 1;
-        break;
-      case 'link':
-        break;
-    }
+  /** First what this browser has kept, at once; then the channel, and the people. */
+  async #begin(): Promise<void> {
+    const copy = await Copy.open(this.#room, this.#replica);
+    await copy.restore(this.#channel);
+    if (this.#isEnded) return;
+    this.#copy = copy;
+    this.#changed();
+    this.#line.start();
+    this.#people = new People(this.#room, this.#name, this.#pass, this.#replica, {
+      changed: () => this.#refresh(),
+      moved: () => this.#showPeople.request(),
+      received: () => this.#changed(),
+      opened: () => this.#point.request(),
+    });
     this.#refresh();
   }
 
-  #takeCursor(peer: string, text: string): void {
-    const word = decodeCursor(text);
-    if (!word) this.#mesh.ignore(peer, 'cursors');
-    else {
-      this.#cursors.take(peer, word);
-      this.#showPeople.request();
-    }
+  #makeChannel(): BoardChannel {
+    return new BoardChannel(this.#replica, {
+      now: () => performance.now(),
+      random: Math.random,
+      publish: (draft) => this.#line.publish(draft),
+      read: (after, ticket) => this.#line.read(after, ticket),
+      follow: (after) => this.#line.follow(after),
+      unfollow: () => this.#line.unfollow(),
+      onNonsense: () => undefined,
+      onSettled: (id) => this.#copy?.mark(id),
+    });
+  }
+
+  #makeLine(name: string): Line {
+    const channel = this.#channel;
+    const then = <Told extends unknown[]>(take: (...told: Told) => void) => {
+      return (...told: Told) => {
+        take(...told);
+        this.#changed();
+      };
+    };
+    return new Line(name, this.#pass, {
+      connected: then(() => channel.connected()),
+      lost: then(() => channel.lost()),
+      page: then((ticket, page) => channel.page(ticket, page)),
+      messages: then((messages) => channel.messages(messages)),
+      gap: then(() => channel.gap()),
+      answered: then(({ key, version }, outcome) => channel.answered(key, version, outcome)),
+      changed: () => this.#refresh(),
+    });
+  }
+
+  /** The replica, or what is known of the channel, may be another. */
+  #changed(): void {
+    if (this.#binding.waiting) this.#show.request();
+    this.#copy?.request();
+    if (this.#channel.isDoubtful) this.#people?.part();
+    else this.#people?.setLevel(this.#channel.standing === 'level');
+    this.#wasLive ||= this.#channel.standing === 'level';
+    this.#send.request();
+  }
+
+  #flush(): void {
+    this.#people?.flush();
+    const now = performance.now();
+    const held = this.#hand.holding(this.#editor.grip(), this.#people?.allLinked ?? true, now);
+    const { sent, isMore } = this.#channel.flush(held);
+    const inHand = sent.filter(({ key }) => this.#hand.has(key));
+    this.#hand.sent(
+      inHand.reduce((sum, { text }) => sum + text.length, 0),
+      now,
+    );
+    if (isMore || (this.#hand.isHolding && this.#channel.standing === 'level')) this.#send.request();
+    this.#copy?.request();
+    this.#refresh();
   }
 
   #sendPointer(): void {
     const at = this.#pointer;
-    const word = at
-      ? {
-          t: 'at',
-          ...rounded(at.pointer),
-          tool: at.pointer.tool,
-          button: at.button,
-          selected: this.#editor.selected(),
-        }
-      : { t: 'away' };
-    const text = JSON.stringify(word);
-    // Whoever cannot take it now is sent a newer one soon.
-    for (const { peer } of this.#mesh.peers) this.#mesh.send(peer.id, 'cursors', text);
+    this.#people?.point(
+      at
+        ? {
+            t: 'at',
+            ...rounded(at.pointer),
+            tool: at.pointer.tool,
+            button: at.button,
+            selected: this.#editor.selected(),
+          }
+        : { t: 'away' },
+    );
   }
 
-  #showWaiting(): void {
-    this.#binding.show();
+  #unsent(): UnsentState {
+    const { unsent } = this.#channel;
+    unsent.look(performance.now());
+    return unsent.state;
+  }
+
+  #isKept(): boolean {
+    return this.#copy !== undefined && !this.#copy.isBehind;
   }
 
   #look(): View {
-    const { state } = this.#signalling;
-    this.#wasLive ||= state.kind === 'live';
+    const { state, error } = this.#line;
     const id = state.kind === 'live' ? state.user.id : this.#view?.me.id;
-    const people: Person[] = this.#mesh.peers.map((peer) => ({
-      id: peer.peer.id,
-      name: this.#names.get(peer.peer.id) ?? peer.peer.username,
-      colour: colourOf(peer.peer.id),
-      reach: reachOf(peer.state),
-    }));
     return {
-      connection: connectionOf(state, { online: navigator.onLine, wasLive: this.#wasLive }),
+      connection: connectionOf(state, {
+        isLevel: this.#channel.standing === 'level',
+        unsent: this.#unsent(),
+        isKept: this.#copy?.isWorking ?? false,
+        online: navigator.onLine,
+        wasLive: this.#wasLive,
+        error,
+        now: performance.now(),
+      }),
       me: { id, colour: colourOf(id ?? '') },
-      people,
+      people: this.#people?.all ?? [],
     };
   }
 
   #refresh(): void {
-    this.#view = this.#look();
     this.#showPeople.request();
+    const view = this.#look();
+    // Many times a second; and most times nothing is to be seen.
+    if (JSON.stringify(view) === JSON.stringify(this.#view)) return;
+    this.#view = view;
     for (const watcher of this.#watchers) watcher();
   }
 
   /** The page's own comings and goings. */
   #watchPage(): () => void {
-    const onHide = () => this.#signalling.close();
+    const onHide = () => {
+      void this.#copy?.write();
+      this.#line.stop();
+      this.#people?.leave();
+    };
     const onShow = (event: PageTransitionEvent) => {
-      if (event.persisted) this.#signalling.start();
+      if (!event.persisted) return;
+      this.#line.start();
+      this.#people?.start();
     };
     const onBack = () => {
-      if (document.visibilityState === 'visible') this.#signalling.nudge();
-      else this.#lift();
+      if (document.visibilityState === 'visible') this.#people?.nudge();
+      else {
+        void this.#copy?.write();
+        this.#lift();
+      }
       this.#refresh();
     };
     const onLeave = () => this.#lift();

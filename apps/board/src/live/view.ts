@@ -1,20 +1,25 @@
 /**
  * What a person is shown about the room: who is here, and how things stand. It serves the panel.
- * Invariant: pure functions of the states of signalling and mesh; nothing is called live that is not.
+ * Invariant: pure functions of the states of channel and mesh; nothing is called live that is not, and nothing saved that
+ * the server has not confirmed.
  */
 import type { ConnectionState, PeerView } from 'inkwire';
+import type { UnsentState } from '../sync/unsent.js';
 import { colourOf } from '../who/colour.js';
 
-export type Standing = 'connecting' | 'live' | 'reconnecting' | 'offline' | 'stopped';
+export type Standing = 'connecting' | 'live' | 'unsaved' | 'reconnecting' | 'offline' | 'stopped';
 
 export interface Connection {
   standing: Standing;
   label: string;
   /** A sentence for whoever wants to know more. */
   detail: string;
+  /** Elements whose newest state the server has not confirmed. */
+  unsent: number;
 }
 
-export type Reach = 'direct' | 'relayed' | 'connected' | 'connecting' | 'reconnecting';
+/** `server`: not linked with us, but the room's channel goes to both. */
+export type Reach = 'direct' | 'relayed' | 'connected' | 'server';
 
 export interface Person {
   id: string;
@@ -31,12 +36,15 @@ export interface View {
 
 /** After this many failures in a row it is honest to say that we are offline. */
 const OFFLINE_AFTER = 4;
+/** Milliseconds. An answer that comes sooner is not worth a word. */
+const PROMPT = 1_500;
 
 export const BEFORE: View = {
   connection: {
     standing: 'connecting',
     label: 'Connecting…',
     detail: 'Your drawing is kept on this page until then.',
+    unsent: 0,
   },
   me: { id: undefined, colour: colourOf('') },
   people: [],
@@ -50,63 +58,112 @@ export const UNLOADED: View = {
     label: 'Disconnected',
     detail:
       'A part of this page could not be loaded. Reload it to connect; what you have drawn here alone will be lost.',
+    unsent: 0,
   },
 };
 
-/** What the page knows besides the state of the signalling. */
+/** What the page knows besides the state of the channel's line. */
 export interface Circumstances {
+  /** Whether we have all that the channel has. */
+  isLevel: boolean;
+  unsent: UnsentState;
+  /** Whether this browser keeps what is unsent, if the page goes. */
+  isKept: boolean;
   /** The browser's own opinion of the network. */
   online: boolean;
   /** Whether this page has ever been live: only then can something have been lost. */
   wasLive: boolean;
+  /** What the server last refused, in its words. */
+  error: string;
+  /** Milliseconds, as `unsent.since`. */
+  now: number;
 }
 
-export function connectionOf(state: ConnectionState, { online, wasLive }: Circumstances): Connection {
+export function connectionOf(state: ConnectionState, circumstances: Circumstances): Connection {
+  const { isLevel, unsent, online, wasLive } = circumstances;
+  const more = unsent.count > 0 ? ` · ${unsent.count} unsent` : '';
+  const named = { unsent: unsent.count };
   switch (state.kind) {
     case 'live':
-      return {
-        standing: 'live',
-        label: 'Live',
-        detail: 'Everybody in the room sees what you draw, as you draw it.',
-      };
+      if (isLevel) return connectedOf(circumstances);
+      break;
     case 'stopped':
       return {
+        ...named,
         standing: 'stopped',
-        label: 'Disconnected',
+        label: `Disconnected${more}`,
         detail:
           state.reason === 'refused'
-            ? `The server refused the connection: ${state.detail}.`
-            : 'This page has left the room.',
+            ? `The server refused the connection: ${state.detail}. ${keptOf(circumstances)}`
+            : `This page has left the room. ${keptOf(circumstances)}`,
       };
     case 'idle':
-      return BEFORE.connection;
+      return { ...BEFORE.connection, ...named };
     case 'connecting':
     case 'waiting':
-      if (!online || state.attempt >= OFFLINE_AFTER) {
-        return {
-          standing: 'offline',
-          label: 'Offline',
-          detail: 'You can go on drawing. It is sent as soon as the connection is back.',
-        };
-      }
-      if (!wasLive) return BEFORE.connection;
+      if (online && state.attempt < OFFLINE_AFTER) break;
       return {
-        standing: 'reconnecting',
-        label: 'Reconnecting…',
-        detail: 'The connection to the server was lost. Whoever you are linked to still sees you.',
+        ...named,
+        standing: 'offline',
+        label: `Offline${more}`,
+        detail: `You can go on drawing. ${keptOf(circumstances)}`,
       };
   }
+  const detail = `${circumstances.error && `The server says: ${circumstances.error}. `}${keptOf(circumstances)}`;
+  if (!wasLive) return { ...named, standing: 'connecting', label: `Connecting…${more}`, detail };
+  return {
+    ...named,
+    standing: 'reconnecting',
+    label: `Reconnecting…${more}`,
+    detail: `The connection to the server was lost. ${detail}`,
+  };
 }
 
-export function reachOf(state: PeerView['state']): Reach {
-  if (state.kind === 'connected') return state.route === 'unknown' ? 'connected' : state.route;
-  return state.kind === 'reconnecting' ? 'reconnecting' : 'connecting';
+/** Connected, and level. */
+function connectedOf({ unsent, now, error, isKept }: Circumstances): Connection {
+  const { count, since, obstacles } = unsent;
+  const stuck = obstacles['too-large'] + obstacles.refused;
+  if (stuck > 0) {
+    const why =
+      obstacles['too-large'] > 0
+        ? 'An element larger than 1 MiB cannot be saved: make it smaller, or draw it in parts.'
+        : `The server refused to save it: ${error}.`;
+    const where = isKept ? 'It is kept in this browser only.' : 'It is on this page only.';
+    return { standing: 'unsaved', label: `${stuck} not saved`, detail: `${why} ${where}`, unsent: count };
+  }
+  if (since !== undefined && now - since > PROMPT)
+    return {
+      standing: 'unsaved',
+      label: `Saving ${count}…`,
+      detail: 'The last changes are on their way to the server.',
+      unsent: count,
+    };
+  return {
+    standing: 'live',
+    label: 'Live',
+    detail: 'Whoever has the link sees what you draw, as you draw it; and it is saved.',
+    unsent: count,
+  };
+}
+
+/** Where unsent changes are until they are sent. */
+function keptOf({ unsent: { count }, isKept }: Circumstances): string {
+  if (count === 0) return 'What you draw is sent as soon as the connection is back.';
+  const what = count === 1 ? '1 change is' : `${count} changes are`;
+  return isKept
+    ? `${what} kept in this browser, and sent as soon as the connection is back.`
+    : `${what} kept on this page only: leave it open until the connection is back.`;
+}
+
+/** How a peer is reached, by the state of the link to it, if there is one. */
+export function reachOf(state: PeerView['state'] | undefined): Reach {
+  if (state?.kind !== 'connected') return 'server';
+  return state.route === 'unknown' ? 'connected' : state.route;
 }
 
 export const REACH_LABEL: Record<Reach, string> = {
   direct: 'direct',
   relayed: 'through a relay',
   connected: 'connected',
-  connecting: 'connecting…',
-  reconnecting: 'reconnecting…',
+  server: 'through the server',
 };

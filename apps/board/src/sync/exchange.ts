@@ -129,7 +129,7 @@ export class Exchange {
         break;
       case 'put':
         for (const element of word.elements) {
-          if (this.#replica.put(element, 'there') === 'full') this.#world.onNonsense(id);
+          if (this.#replica.put(element, 'peer') === 'full') this.#world.onNonsense(id);
         }
         if (word.refused > 0) this.#world.onNonsense(id);
         peer.answer.got += word.elements.length + word.refused;
@@ -139,7 +139,7 @@ export class Exchange {
         const held = this.#replica.get(word.id)?.element;
         const element = held && joinEnd(held, word.from, word.sum, word.end);
         // The beginning may still be on its way; the whole stroke follows in any case.
-        if (element) this.#replica.put(element, 'there');
+        if (element) this.#replica.put(element, 'peer');
         peer.answer.got += 1;
         this.#weighAnswer(id, peer);
         break;

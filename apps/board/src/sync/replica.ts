@@ -17,10 +17,11 @@ export interface Entry {
 }
 
 /**
- * Where a change was made. Peers follow what is made `here`; the editor, which made that, follows what comes from
- * `there`. What one peer sends is not passed on to another: it sends to all of them itself.
+ * Where a change was learned of. The mesh follows what is made `here`; what a `peer` sends is not passed on, for it sends to
+ * all of them itself. The editor, which makes the first kind, follows the other two; and the `channel` is not told what
+ * it has said itself.
  */
-export type Origin = 'here' | 'there';
+export type Origin = 'here' | 'peer' | 'channel';
 
 /** `stale`: what we hold is the same or newer. `full`: the board holds all it will. */
 export type PutOutcome = 'taken' | 'stale' | 'full';
@@ -59,14 +60,26 @@ export class Replica {
     this.#sum = (this.#sum + hash(element.id, version)) >>> 0;
     this.#entries.set(element.id, { version, element });
     for (const follower of this.#followers) {
-      if (follower.origin === origin) follower.mark(element.id);
+      if (follower.origins.includes(origin)) follower.mark(element.id);
     }
     return 'taken';
   }
 
-  /** A reader that learns of the changes of one origin, from now on. */
-  follow(origin: Origin): Follower {
-    const follower = new Follower(this, origin, () => this.#followers.delete(follower));
+  /** What the channel no longer has is not on the board: no deletion, but as if it had never been. */
+  forget(id: string): void {
+    const held = this.#entries.get(id);
+    if (!held) return;
+    this.#sum = (this.#sum - hash(id, held.version)) >>> 0;
+    this.#entries.delete(id);
+    for (const follower of this.#followers) {
+      if (follower.origins.includes('channel')) follower.mark(id);
+      else follower.unmark(id);
+    }
+  }
+
+  /** A reader that learns of the changes of some origins, from now on. */
+  follow(...origins: Origin[]): Follower {
+    const follower = new Follower(this, origins, () => this.#followers.delete(follower));
     this.#followers.add(follower);
     return follower;
   }
@@ -111,7 +124,7 @@ export class Follower {
 
   constructor(
     replica: Replica,
-    readonly origin: Origin,
+    readonly origins: readonly Origin[],
     end: () => void,
   ) {
     this.#replica = replica;
@@ -129,6 +142,18 @@ export class Follower {
   /** Takes an id off the list; what changes later puts it on again. */
   unmark(id: string): void {
     this.#ids.delete(id);
+  }
+
+  /** All that waits, taken off the list. */
+  take(): string[] {
+    const ids = [...this.#ids];
+    this.#ids.clear();
+    return ids;
+  }
+
+  /** What waits and has been forgotten since; nothing is taken off. */
+  gone(): string[] {
+    return [...this.#ids].filter((id) => !this.#replica.get(id));
   }
 
   /** The newest of what waits, oldest mark first; nothing is taken off. */

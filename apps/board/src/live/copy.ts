@@ -1,0 +1,117 @@
+/**
+ * The copy of the board in this browser, kept up. It serves the live board.
+ * Invariant: what is written was true at one moment; and `isBehind` as long as something is not written.
+ */
+import type { BoardChannel } from '../sync/channel.js';
+import { parseElement } from '../sync/message.js';
+import type { Follower, Replica } from '../sync/replica.js';
+import { versionOf } from '../sync/version.js';
+import { Pace } from './pace.js';
+import { type Kept, Store } from './store.js';
+
+/** Milliseconds between two writes: a stroke under the hand is not written thirty times a second. */
+const WRITE_EVERY = 300;
+/** Milliseconds a browser is given to open its store, before the board goes on without. */
+const PATIENCE = 3_000;
+
+export class Copy {
+  readonly #replica: Replica;
+  readonly #follower: Follower;
+  readonly #store: Store | undefined;
+  readonly #pace = new Pace(WRITE_EVERY, () => void this.write());
+  #channel: BoardChannel | undefined;
+  #offset: string | undefined;
+  #writing = 0;
+  #hasFailed = false;
+
+  private constructor(replica: Replica, store: Store | undefined) {
+    this.#replica = replica;
+    this.#store = store;
+    this.#follower = replica.follow('here', 'peer', 'channel');
+  }
+
+  /** The copy of a room. Where the browser keeps nothing, one that is always behind. */
+  static async open(room: string, replica: Replica): Promise<Copy> {
+    const late = new Promise<undefined>((done) => setTimeout(done, PATIENCE));
+    const store = await Promise.race([Store.open(room).catch(() => undefined), late]);
+    return new Copy(replica, store);
+  }
+
+  /** Whether the browser keeps what it is given. */
+  get isWorking(): boolean {
+    return this.#store !== undefined && !this.#hasFailed;
+  }
+
+  /** Whether something would be lost if the page went now. */
+  get isBehind(): boolean {
+    return !this.#store || this.#hasFailed || this.#writing > 0 || this.#follower.waiting > 0;
+  }
+
+  /** Puts what is kept into the replica, and lets the channel go on from there. */
+  async restore(channel: BoardChannel): Promise<void> {
+    this.#channel = channel;
+    const kept = await this.#store?.load().catch(() => undefined);
+    if (kept) {
+      const unsent = kept.elements.filter((element) => this.#putBack(element) && element.isUnsent);
+      // Without an offset the elements are those of a page that never reached the channel.
+      channel.resume(
+        kept.offset ?? '0',
+        unsent.map(({ id }) => id),
+      );
+      this.#offset = kept.offset;
+    }
+    void this.#store?.tidy().catch(() => undefined);
+  }
+
+  /** To be called when the replica, or what is unsent, may have changed. */
+  request(): void {
+    if (this.#store && this.#isDue()) this.#pace.request();
+  }
+
+  mark(id: string): void {
+    this.#follower.mark(id);
+  }
+
+  /** Writes what has changed, now. */
+  async write(): Promise<void> {
+    const { offset, unsent } = this.#channel ?? {};
+    if (!this.#store || !unsent || offset === undefined || !this.#isDue()) return;
+    const ids = this.#follower.take();
+    const gone = ids.filter((id) => !this.#replica.get(id));
+    const changed = ids.flatMap((id) => this.#kept(id, unsent.has(id)));
+    this.#offset = offset;
+    this.#writing += 1;
+    try {
+      await this.#store.write(offset, changed, gone);
+      this.#hasFailed = false;
+    } catch {
+      // Full, or forbidden meanwhile. It is tried again with the next change; `isBehind` tells until then.
+      this.#hasFailed = true;
+      for (const id of ids) this.#follower.mark(id);
+    }
+    this.#writing -= 1;
+  }
+
+  end(): void {
+    void this.write().finally(() => this.#store?.close());
+    this.#pace.end();
+    this.#follower.end();
+  }
+
+  #isDue(): boolean {
+    return this.#follower.waiting > 0 || this.#offset !== this.#channel?.offset;
+  }
+
+  #putBack({ text, version }: Kept): boolean {
+    const element = parseElement(text);
+    if (!element || versionOf(element) !== version) return false;
+    this.#replica.put(element, 'channel');
+    this.#follower.unmark(element.id);
+    return true;
+  }
+
+  #kept(id: string, isUnsent: boolean): Kept[] {
+    const entry = this.#replica.get(id);
+    return entry ? [{ id, version: entry.version, text: this.#replica.textOf(entry), isUnsent }] : [];
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * The page's token, one for all it does: events, channel and files. It serves the live board.
+ * Invariant: whoever asks is given a token other than the one it had, and that lasts for a while; it is asked for once,
+ * however many want it.
+ */
+import { type Access, readToken } from 'inkwire';
+
+/** Milliseconds a token must last yet to be given out. */
+const LASTS = 90_000;
+
+export class Pass {
+  readonly #ask: Access;
+  #held: string | undefined;
+  #asking: Promise<string> | undefined;
+
+  constructor(ask: Access) {
+    this.#ask = ask;
+  }
+
+  /** The token to go on with; another than `last`, the one that has served its time or was refused. */
+  async token(last?: string): Promise<string> {
+    if (this.#held && this.#held !== last && lasts(this.#held)) return this.#held;
+    this.#asking ??= this.#renew().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  /** As the signalling wants it. */
+  readonly access: Access = async (_signal, held) => ({ token: await this.token(held) });
+
+  async #renew(): Promise<string> {
+    // Never aborted: others may be waiting for it.
+    const { token } = await this.#ask(new AbortController().signal, this.#held);
+    this.#held = token;
+    return token;
+  }
+}
+
+const lasts = (token: string) => (readToken(token).expires ?? Number.POSITIVE_INFINITY) > Date.now() + LASTS;

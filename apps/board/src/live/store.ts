@@ -1,0 +1,118 @@
+/**
+ * What this browser keeps of boards: elements, how far they go in the channel, and what of them is unsent. It serves the
+ * live board.
+ * Invariant: a record is replaced by a newer version only, so the pages of one browser may write side by side; elements and
+ * offset are written in one transaction, so what is kept is always a place to go on from.
+ *
+ * It is IndexedDB, and not the npm package's cache: what has to be kept is more than the channel has said, and it must be
+ * kept together. An element is a record of its own; a stroke costs one small write, however large the board.
+ */
+
+const DATABASE = 'inkwire';
+const FORMAT = 1;
+/** Boards; of more, those unused for longest are let go, unless something of theirs is unsent. */
+const MOST_BOARDS = 40;
+
+/** An element, as JSON. */
+export interface Kept {
+  id: string;
+  version: string;
+  text: string;
+  isUnsent: boolean;
+}
+
+export interface KeptBoard {
+  offset: string | undefined;
+  elements: Kept[];
+}
+
+interface BoardRecord {
+  room: string;
+  offset: string;
+  /** Milliseconds since 1970. */
+  used: number;
+}
+
+type ElementRecord = Kept & { room: string };
+
+export class Store {
+  readonly #database: IDBDatabase;
+  readonly #room: string;
+
+  private constructor(database: IDBDatabase, room: string) {
+    this.#database = database;
+    this.#room = room;
+    // Another page wants a newer format: it must not wait for us.
+    database.onversionchange = () => database.close();
+  }
+
+  /** Rejects where the browser keeps nothing. */
+  static async open(room: string): Promise<Store> {
+    const request = indexedDB.open(DATABASE, FORMAT);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('boards', { keyPath: 'room' });
+      request.result.createObjectStore('elements', { keyPath: ['room', 'id'] });
+    };
+    return new Store(await answer(request), room);
+  }
+
+  async load(): Promise<KeptBoard> {
+    const transaction = this.#database.transaction(['boards', 'elements']);
+    const board = answer<BoardRecord | undefined>(transaction.objectStore('boards').get(this.#room));
+    const elements = answer<ElementRecord[]>(transaction.objectStore('elements').getAll(all(this.#room)));
+    return { offset: (await board)?.offset, elements: await elements };
+  }
+
+  /** Rejects where nothing was written. */
+  async write(offset: string, changed: readonly Kept[], gone: readonly string[]): Promise<void> {
+    const transaction = this.#database.transaction(['boards', 'elements'], 'readwrite');
+    const done = completion(transaction);
+    const room = this.#room;
+    const record: BoardRecord = { room, offset, used: Date.now() };
+    transaction.objectStore('boards').put(record);
+    const elements = transaction.objectStore('elements');
+    for (const id of gone) elements.delete([room, id]);
+    for (const kept of changed) {
+      const known: IDBRequest<ElementRecord | undefined> = elements.get([room, kept.id]);
+      known.onsuccess = () => {
+        if (!known.result || known.result.version <= kept.version) elements.put({ ...kept, room });
+      };
+    }
+    await done;
+  }
+
+  /** Lets the boards go that were unused for longest. */
+  async tidy(): Promise<void> {
+    const transaction = this.#database.transaction(['boards', 'elements'], 'readwrite');
+    const boards = await answer<BoardRecord[]>(transaction.objectStore('boards').getAll());
+    const spare = boards.sort((a, b) => b.used - a.used).slice(MOST_BOARDS);
+    for (const { room } of spare) {
+      const elements = transaction.objectStore('elements');
+      const kept = await answer<ElementRecord[]>(elements.getAll(all(room)));
+      if (kept.some(({ isUnsent }) => isUnsent)) continue;
+      elements.delete(all(room));
+      transaction.objectStore('boards').delete(room);
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+/** Everything of a room: an array is greater than any text. */
+const all = (room: string) => IDBKeyRange.bound([room], [room, []]);
+
+function answer<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((done, failed) => {
+    request.onsuccess = () => done(request.result);
+    request.onerror = () => failed(request.error);
+  });
+}
+
+function completion(transaction: IDBTransaction): Promise<void> {
+  return new Promise((done, failed) => {
+    transaction.oncomplete = () => done();
+    transaction.onabort = () => failed(transaction.error);
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * A replica kept level with the room's channel. It serves the live board, and knows neither browser nor network: it is told
+ * what has come, and says what to do.
+ * Invariant: everything in the channel up to `offset` is in the replica; and what the replica has besides is unsent. So
+ * a copy of replica, offset and unsent, made at one moment, is a place to go on from.
+ *
+ * With every connection it reads what follows its offset, page by page, up to the head: then it is level. Only then
+ * does it publish, and only then is its board fit to be compared with a peer's: before that, it may show what was deleted
+ * long ago.
+ *
+ * Where the log cannot reach back (`gap`), it is read anew from its beginning, and what is in neither the log nor unsent
+ * goes from the board. One case is told apart. A log that has no message from before the gap, and taught us nothing, was
+ * wiped: then the board is not what is wrong, and it is published again.
+ */
+import { isAfter } from 'inkwire';
+import { Budget } from './budget.js';
+import { type BoardMessage, type Draft, decodeMessage, toDraft } from './message.js';
+import type { Entry, Replica } from './replica.js';
+import { type Outcome, Unsent } from './unsent.js';
+import { beats } from './version.js';
+
+export interface ChannelWorld {
+  /** Milliseconds, never going back. */
+  now(): number;
+  random(): number;
+  /** The answer comes as `answered`, and it may take a connection or two. */
+  publish(draft: Draft): void;
+  /** The answer comes as `page`, with the ticket. */
+  read(after: string, ticket: number): void;
+  /** What follows this offset is to come as `messages` or `gap`, through drops of the connection, until `unfollow`. */
+  follow(after: string): void;
+  unfollow(): void;
+  /** A message that is none of a board's. */
+  onNonsense(): void;
+  /** The channel holds this element now, or something newer. */
+  onSettled(id: string): void;
+}
+
+export interface Page {
+  messages: readonly BoardMessage[];
+  head: string;
+  gap: boolean;
+}
+
+export interface Flushed {
+  sent: readonly Draft[];
+  /** Whether to come back soon: more may be due, and could not be sent yet. */
+  isMore: boolean;
+}
+
+/** `reading`: connected, and not yet sure to have all there is. */
+export type Standing = 'away' | 'reading' | 'level';
+
+/** The log, read from its beginning because it could not reach back to `cursor`. */
+interface Anew {
+  cursor: string;
+  /** The newest version of each key. */
+  seen: Map<string, string>;
+  /** Whether it has a message from before the gap, or one that was new to us. */
+  isKnown: boolean;
+}
+
+const BEGINNING = '0';
+const UNUSED = '0-0';
+/** Publishes on their way at once. */
+const WINDOW = 200;
+
+export class BoardChannel {
+  readonly #replica: Replica;
+  readonly #world: ChannelWorld;
+  readonly #budget = new Budget();
+  readonly unsent: Unsent;
+  #standing: Standing = 'away';
+  #isFollowing = false;
+  #cursor = BEGINNING;
+  #anew: Anew | undefined;
+  #ticket = 0;
+
+  constructor(replica: Replica, world: ChannelWorld) {
+    this.#replica = replica;
+    this.#world = world;
+    this.unsent = new Unsent(
+      replica,
+      () => world.random(),
+      (id) => world.onSettled(id),
+    );
+  }
+
+  get standing(): Standing {
+    return this.#standing;
+  }
+
+  /** Whether the board may hold what is no more, because its log is read anew. */
+  get isDoubtful(): boolean {
+    return this.#anew !== undefined;
+  }
+
+  /** How far the replica goes. While the log is read anew, what was so before. */
+  get offset(): string {
+    return this.#anew?.cursor ?? this.#cursor;
+  }
+
+  /** Goes on from a copy: what it held is in the replica already. */
+  resume(offset: string, unsent: Iterable<string>): void {
+    this.#cursor = offset;
+    for (const id of unsent) this.unsent.add(id, this.#world.now());
+  }
+
+  connected(): void {
+    this.#standing = 'reading';
+    this.#read();
+  }
+
+  lost(): void {
+    this.#standing = 'away';
+    this.#ticket += 1;
+  }
+
+  page(ticket: number, { messages, head, gap }: Page): void {
+    if (ticket !== this.#ticket || this.#standing !== 'reading') return;
+    if (gap) {
+      this.#begin();
+      return;
+    }
+    for (const message of messages) {
+      this.#take(message);
+      this.#cursor = later(message.offset, this.#cursor);
+    }
+    const last = messages.at(-1)?.offset;
+    // Not "until a page is empty": others may write for ever.
+    if (last === undefined || last === head) this.#level(head);
+    else this.#read();
+  }
+
+  messages(messages: readonly BoardMessage[]): void {
+    for (const message of messages) {
+      this.#take(message);
+      // Read anew, the log is taken from the pages: what is followed began elsewhere.
+      if (!this.#anew) this.#cursor = later(message.offset, this.#cursor);
+    }
+  }
+
+  /** What is followed cannot go on where it stood. */
+  gap(): void {
+    if (this.#isFollowing) this.#world.unfollow();
+    this.#isFollowing = false;
+    if (this.#standing === 'away' || this.#anew) return;
+    this.#standing = 'reading';
+    this.#begin();
+  }
+
+  answered(id: string, version: string, outcome: Outcome): void {
+    this.unsent.look(this.#world.now());
+    this.unsent.answered(id, version, outcome, this.#world.now());
+  }
+
+  /** Publishes what is due. `isHeld`: a hand is on it. */
+  flush(isHeld: (entry: Entry) => boolean): Flushed {
+    const now = this.#world.now();
+    this.unsent.look(now);
+    this.unsent.adopt(now);
+    if (this.#standing !== 'level') return { sent: [], isMore: false };
+    const free = WINDOW - this.unsent.sending;
+    const most = this.#budget.take(free, now);
+    const entries = this.unsent.take(most, now, isHeld);
+    this.#budget.give(most - entries.length);
+    const sent = entries.map((entry) => toDraft(entry, this.#replica.textOf(entry)));
+    for (const draft of sent) this.#world.publish(draft);
+    return { sent, isMore: most < free && entries.length === most };
+  }
+
+  #read(): void {
+    this.#ticket += 1;
+    this.#world.read(this.#cursor, this.#ticket);
+  }
+
+  #begin(): void {
+    this.#anew = { cursor: this.offset, seen: new Map(), isKnown: this.#anew?.isKnown ?? false };
+    this.#cursor = BEGINNING;
+    this.#read();
+  }
+
+  #take(message: BoardMessage): void {
+    const element = decodeMessage(message);
+    if (!element) {
+      this.#world.onNonsense();
+      return;
+    }
+    const { id } = element;
+    const version = String(message['@version']);
+    this.unsent.look(this.#world.now());
+    const outcome = this.#replica.put(element, 'channel');
+    this.unsent.told(id, version);
+    if (!this.#anew) return;
+    if (beats(version, this.#anew.seen.get(id))) this.#anew.seen.set(id, version);
+    this.#anew.isKnown ||= outcome === 'taken' || !isAfter(message.offset, this.#anew.cursor);
+  }
+
+  #level(head: string): void {
+    if (this.#anew) this.#settleAnew(this.#anew, head);
+    this.#anew = undefined;
+    this.#standing = 'level';
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    this.#world.follow(this.#cursor);
+  }
+
+  #settleAnew({ seen, isKnown }: Anew, head: string): void {
+    const now = this.#world.now();
+    this.unsent.look(now);
+    const isWiped = !isKnown && (seen.size > 0 || head === UNUSED);
+    for (const id of [...this.#replica.ids()]) {
+      const version = seen.get(id);
+      const held = this.#replica.get(id)?.version ?? '';
+      if (version !== undefined ? beats(held, version) : isWiped) this.unsent.add(id, now);
+      else if (version === undefined && !this.unsent.has(id)) this.#replica.forget(id);
+    }
+  }
+}
+
+const later = (a: string, b: string) => (isAfter(a, b) ? a : b);

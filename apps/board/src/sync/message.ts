@@ -1,0 +1,45 @@
+/**
+ * Elements as messages of the room's channel, and back. They serve whatever reads and writes the channel.
+ * Invariant: key and version of a message are those of the element it carries, and only what is deleted travels as a
+ * tombstone; a message that says otherwise is none of a board's.
+ */
+import { type BoardElement, decodeElement } from './element.js';
+import type { Entry } from './replica.js';
+import { versionOf } from './version.js';
+
+/** What the channel is to keep of an element. */
+export interface Draft {
+  readonly key: string;
+  readonly version: string;
+  readonly isTombstone: boolean;
+  /** The element as JSON. */
+  readonly text: string;
+}
+
+/** A message as the channel gives it: an offset and texts. */
+export interface BoardMessage {
+  readonly offset: string;
+  readonly [field: string]: unknown;
+}
+
+export function toDraft({ version, element }: Entry, text: string): Draft {
+  return { key: element.id, version, isTombstone: element.isDeleted, text };
+}
+
+export function decodeMessage(message: BoardMessage): BoardElement | undefined {
+  const element = typeof message.element === 'string' ? parseElement(message.element) : undefined;
+  if (!element || message['@key'] !== element.id || message['@version'] !== versionOf(element))
+    return undefined;
+  // A tombstone is collected after a day: what lives must not travel as one.
+  if (message['@deleted'] === true && !element.isDeleted) return undefined;
+  return element;
+}
+
+/** `undefined` where the text is no element that a board may hold. */
+export function parseElement(text: string): BoardElement | undefined {
+  try {
+    return decodeElement(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
