@@ -5,7 +5,7 @@ BOARD  := apps/board/dist/index.html
 BOARD_SOURCES := $(shell find apps packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print) \
 	package.json package-lock.json
 
-.PHONY: help run build board test test-rust test-web test-browser lint fmt bench chaos fuzz deps-browser deps-redis
+.PHONY: help run build board test test-rust test-web test-browser lint fmt bench chaos fuzz deps-browser deps-redis deps-operations
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,7 @@ $(BOARD): node_modules/.package-lock.json $(BOARD_SOURCES)
 
 test: test-rust test-web test-browser ## installs what the tests need, and runs all of them
 
-test-rust: $(BOARD) deps-redis ## the server, its parts, and the documentation's examples
+test-rust: $(BOARD) deps-redis deps-operations ## the server, its parts, and the documentation's examples
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 	cargo nextest run --workspace --locked
 	cargo test --doc --workspace --locked
@@ -46,6 +46,11 @@ deps-browser:
 # RUNLEVEL keeps the package from starting a server of its own: the tests start theirs.
 deps-redis:
 	@command -v redis-server >/dev/null || { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server; }
+
+# promtool comes with prometheus.
+deps-operations:
+	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v promtool >/dev/null \
+		|| { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends nginx haproxy prometheus; }
 
 lint: node_modules/.package-lock.json ## formatting, clippy, documentation, dependencies, TypeScript
 	cargo fmt --all --check
