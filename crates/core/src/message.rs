@@ -39,6 +39,17 @@ impl Fields {
         .expect("the program names each field once")
     }
 
+    /// The same and one more field, whose name the program itself wrote down.
+    ///
+    /// # Panics
+    /// When the name breaks the rules of [`FieldName`], or stands there already: a mistake in the program, not in its input.
+    #[must_use]
+    pub fn and(self, name: &'static str, value: &str) -> Self {
+        let name = FieldName::new(name).expect("field names in the program follow the rules");
+        Self::new(self.0.into_iter().chain([(name, value.into())]))
+            .expect("the program names each field once")
+    }
+
     /// The text of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)

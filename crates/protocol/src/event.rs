@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::access::User;
 use crate::id::{RelayName, RoomId};
+use crate::room::Peer;
 
 /// An event on a peer's stream.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub struct Connected {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddPeer {
     /// Who is there.
-    pub peer: User,
+    pub peer: Peer,
     /// In which room.
     #[serde(rename = "roomId")]
     pub room: RoomId,

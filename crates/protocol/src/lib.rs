@@ -23,4 +23,4 @@ pub use ice::{IceServer, IceServers};
 pub use id::{FileId, PeerId, RelayName, RoomId, ViewId};
 pub use problem::{Code, Problem};
 pub use reply::{Heard, Refused};
-pub use room::{FileReply, Room, ViewReply};
+pub use room::{FileReply, Peer, Room, ViewReply};

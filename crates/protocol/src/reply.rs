@@ -337,6 +337,7 @@ mod tests {
     use crate::access::Username;
     use crate::event::AddPeer;
     use crate::id::{PeerId, RoomId};
+    use crate::room::Peer;
 
     #[test]
     fn replies_repeat_the_id() {
@@ -368,7 +369,8 @@ mod tests {
         assert_eq!(of_peer(&Event::Replaced, None), r#"{"event":"replaced"}"#);
         assert_eq!(of_peer(&Event::Gap, Some("p")), r#"{"event":"gap","position":"p"}"#);
         let user = User { id: PeerId::new("b").unwrap(), username: Username::new("bob").unwrap() };
-        let added = Event::AddPeer(AddPeer { peer: user, room: RoomId::new("r").unwrap(), offer: true });
+        let peer = Peer { user, viewer: false };
+        let added = Event::AddPeer(AddPeer { peer, room: RoomId::new("r").unwrap(), offer: true });
         assert_eq!(
             of_peer(&added, Some("p")),
             r#"{"event":"add-peer","position":"p","peer":{"id":"b","username":"bob"},"roomId":"r","offer":true}"#

@@ -11,7 +11,18 @@ pub struct Room {
     /// Which room.
     pub room: RoomId,
     /// Who is in it, in the order of joining.
-    pub peers: Vec<User>,
+    pub peers: Vec<Peer>,
+}
+
+/// Somebody in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    #[serde(flatten)]
+    pub user: User,
+    /// Whether they joined without being allowed to edit the room's board: what they say has changed is not to be believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub viewer: bool,
 }
 
 /// The answer to putting a file into a room.

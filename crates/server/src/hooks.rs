@@ -160,8 +160,8 @@ pub trait Hooks: Send + Sync + 'static {
         Ok(request)
     }
 
-    /// Decides whether a client may edit a room's board: put files into the room, and make links to it. The default asks
-    /// the token's grants for [`Action::Publish`] on the board's channel, `board:<room>`; whoever decides about that
+    /// Decides whether a client may edit a room's board: put files into the room, make links to it, and be believed by its
+    /// peers. Whoever is refused as [`Code::Forbidden`] joins the room as a viewer. The default asks the token's grants for [`Action::Publish`] on the board's channel, `board:<room>`; whoever decides about that
     /// channel in [`publish`](Self::publish) decides alike here.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use crate::channels::broadcast_channel;
 use crate::claiming::Claiming;
 use crate::hooks::{Client, PublishRequest, Purpose, SubscribeRequest, Verdict, board};
 use crate::limits::ConnectionLimit;
+use crate::peers::roster::Role;
 use crate::peers::stream::PeerStream;
 use crate::portion::Portion;
 use crate::retention::Sort;
@@ -289,7 +290,17 @@ impl Session {
     pub(crate) async fn join(&self, room: &str) -> Result<Room, Refused> {
         let room = RoomId::new(room)?;
         self.app.joins.admit(&self.client.user().id)?;
-        Ok(self.app.signalling.join(self.client.user(), &room).await?)
+        let role = self.role(&room).await?;
+        Ok(self.app.signalling.join(self.client.user(), &room, role).await?)
+    }
+
+    /// As which the client joins a room.
+    async fn role(&self, room: &RoomId) -> Result<Role, Refused> {
+        match self.app.hooks.edit(&self.client, room).await {
+            Ok(()) => Ok(Role::Editor),
+            Err(refused) if refused.code == Code::Forbidden => Ok(Role::Viewer),
+            Err(refused) => Err(refused),
+        }
     }
 
     /// Leaves a room.

@@ -43,4 +43,4 @@ export {
 } from './signalling.js';
 export { type SseBlock, SseParser } from './sse.js';
 export type { ConnectionState, StopReason } from './state.js';
-export { decode, type User, WireError, type WireEvent } from './wire.js';
+export { decode, type Peer, type User, WireError, type WireEvent } from './wire.js';

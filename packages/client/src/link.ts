@@ -8,7 +8,7 @@ import { backoff } from './backoff.js';
 import { type LinkHappening, type LinkState, nextLink, routeOf } from './link-state.js';
 import { type Counters, noCounters, PIPES, Pipe, type PipeName, type SendOutcome } from './pipe.js';
 import { type Description, decodeCandidate, decodeDescription, fingerprint, iceRound } from './sdp.js';
-import type { User } from './wire.js';
+import type { Peer } from './wire.js';
 
 /** What a link needs of the world around it. */
 export interface LinkWorld {
@@ -45,7 +45,7 @@ export class Link {
   /** Signals of this peer that made no sense. */
   ignored = 0;
 
-  readonly #peer: User;
+  readonly #peer: Peer;
   readonly #role: Role;
   readonly #world: LinkWorld;
   #state: LinkState = { kind: 'connecting' };
@@ -57,7 +57,7 @@ export class Link {
   #dials = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(peer: User, role: Role, world: LinkWorld) {
+  constructor(peer: Peer, role: Role, world: LinkWorld) {
     this.#peer = peer;
     this.#role = role;
     this.#world = world;
@@ -66,7 +66,7 @@ export class Link {
     else this.#after(DIAL_TIMEOUT + YIELD, () => this.#redial());
   }
 
-  get peer(): User {
+  get peer(): Peer {
     return this.#peer;
   }
 

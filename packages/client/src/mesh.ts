@@ -9,7 +9,7 @@ import type { LinkState } from './link-state.js';
 import { Listeners } from './listeners.js';
 import type { Counters, PipeName, SendOutcome } from './pipe.js';
 import type { Signalling, SignallingHappening } from './signalling.js';
-import type { User } from './wire.js';
+import type { Peer } from './wire.js';
 
 /** What a mesh needs of the signalling. */
 export type MeshSignalling = Pick<Signalling, 'listen' | 'relay' | 'ice' | 'state'>;
@@ -22,7 +22,7 @@ export interface MeshOptions {
 
 /** One peer, as it is now. */
 export interface PeerView {
-  peer: User;
+  peer: Peer;
   state: LinkState;
   counters: Record<PipeName, Counters>;
   /** Signals of this peer that made no sense. */
@@ -30,14 +30,14 @@ export interface PeerView {
 }
 
 export type MeshHappening =
-  | { type: 'joined'; peer: User }
-  | { type: 'left'; peer: User }
-  | { type: 'link'; peer: User; state: LinkState }
+  | { type: 'joined'; peer: Peer }
+  | { type: 'left'; peer: Peer }
+  | { type: 'link'; peer: Peer; state: LinkState }
   /** The peer can be written to, for the first time or again: whatever was sent before may be lost. */
-  | { type: 'open'; peer: User }
+  | { type: 'open'; peer: Peer }
   /** The peer takes more after a `full`. */
-  | { type: 'drain'; peer: User }
-  | { type: 'message'; peer: User; pipe: PipeName; text: string };
+  | { type: 'drain'; peer: Peer }
+  | { type: 'message'; peer: Peer; pipe: PipeName; text: string };
 
 interface Member {
   link: Link;
@@ -123,7 +123,7 @@ export class Mesh {
     }
   }
 
-  #add(peer: User, room: string, role: 'offers' | 'answers'): void {
+  #add(peer: Peer, room: string, role: 'offers' | 'answers'): void {
     const known = this.#members.get(peer.id);
     if (known) {
       known.rooms.add(room);
@@ -134,7 +134,7 @@ export class Mesh {
     this.#listeners.tell({ type: 'joined', peer });
   }
 
-  #world(peer: User): LinkWorld {
+  #world(peer: Peer): LinkWorld {
     return {
       Connection: this.#Connection,
       iceServers: () => this.#iceServers(),

@@ -12,7 +12,7 @@ import { Pause } from './pause.js';
 import type { SseBlock } from './sse.js';
 import { type ConnectionState, failures, type Happening, next } from './state.js';
 import { readStream } from './stream.js';
-import { decode, type User, WireError, type WireEvent } from './wire.js';
+import { decode, type Peer, type User, WireError, type WireEvent } from './wire.js';
 
 export interface SignallingOptions {
   /** The server's origin, without a slash at its end; `''` on a page the server itself has served. */
@@ -30,7 +30,7 @@ export type SignallingHappening =
   | { type: 'state'; state: ConnectionState }
   /** A new beginning under this identity: no peer known before counts any more. The rooms are joined again by us. */
   | { type: 'start'; user: User }
-  | { type: 'add-peer'; peer: User; roomId: string; offer: boolean }
+  | { type: 'add-peer'; peer: Peer; roomId: string; offer: boolean }
   | { type: 'remove-peer'; peer: User; roomId: string }
   | { type: 'relayed'; name: string; peer: User; data: unknown }
   /** Something was refused or not understood; the connection goes on. */

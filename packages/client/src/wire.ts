@@ -10,10 +10,16 @@ export interface User {
   username: string;
 }
 
+/** Somebody in a room. */
+export interface Peer extends User {
+  /** They joined without being allowed to edit the room's board: what they say has changed is not to be believed. */
+  viewer?: true;
+}
+
 export type WireEvent =
   | { event: 'connected'; user: User; resumed: boolean }
   | { event: 'ping' | 'gap' | 'replaced' | 'draining' }
-  | { event: 'add-peer'; peer: User; roomId: string; offer: boolean }
+  | { event: 'add-peer'; peer: Peer; roomId: string; offer: boolean }
   | { event: 'remove-peer'; peer: User; roomId: string }
   | { event: 'relayed'; name: string; peer: User; data: unknown };
 
@@ -78,7 +84,11 @@ function decodeMembership(
   if (!peer || !isText(data.roomId, 64)) return new WireError(event, 'peer or roomId is missing');
   if (event === 'remove-peer') return { event, peer, roomId: data.roomId };
   if (typeof data.offer !== 'boolean') return new WireError(event, 'offer is missing');
-  return { event, peer, roomId: data.roomId, offer: data.offer };
+  return { event, peer: { ...peer, ...decodeViewer(data.peer) }, roomId: data.roomId, offer: data.offer };
+}
+
+function decodeViewer(peer: unknown): Pick<Peer, 'viewer'> {
+  return isRecord(peer) && peer.viewer === true ? { viewer: true } : {};
 }
 
 function decodeRelayed(name: string, data: Record<string, unknown>): WireEvent | WireError {

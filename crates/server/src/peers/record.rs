@@ -8,6 +8,7 @@ use inkwire_core::{ChannelName, Draft, Fields, Key, Keyed, Message, State, Versi
 use inkwire_protocol::{PeerId, RoomId};
 
 use super::KEYED;
+use super::roster::Role;
 
 /// A membership's version while it lasts, and after; the latter is higher, so an end is final.
 const JOINED: &str = "joined";
@@ -23,10 +24,19 @@ pub(crate) fn channel(peer: &PeerId) -> ChannelName {
 pub(crate) struct Record {
     /// The newest claim to the peer's stream.
     pub(crate) stream: Option<Claim>,
-    /// The rooms the peer is in, with the number of the membership.
-    pub(crate) rooms: BTreeMap<RoomId, u64>,
+    /// The rooms the peer is in.
+    pub(crate) rooms: BTreeMap<RoomId, Standing>,
     /// The highest number of any membership that has ended, by room.
     ended: BTreeMap<RoomId, u64>,
+}
+
+/// A membership of a room, as its peer's record tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Counts the peer's memberships of the room.
+    pub(crate) number: u64,
+    /// As which it began.
+    pub(crate) role: Role,
 }
 
 /// A claim to a peer's stream.
@@ -64,9 +74,9 @@ impl Record {
             self.stream = Claim::of(message).or_else(|| self.stream.take());
         } else if let Some((room, number)) = membership_of(&keyed.key) {
             match keyed.state {
-                State::Live => drop(self.rooms.insert(room, number)),
+                State::Live => drop(self.rooms.insert(room, Standing { number, role: Role::of(message) })),
                 State::Tombstone => {
-                    if self.rooms.get(&room) == Some(&number) {
+                    if self.rooms.get(&room).is_some_and(|standing| standing.number == number) {
                         self.rooms.remove(&room);
                     }
                     let ended = self.ended.entry(room).or_default();
@@ -86,10 +96,10 @@ impl Record {
         self.stream.as_ref().map_or(1, |claim| claim.generation + 1)
     }
 
-    /// The number under which the peer is in the room, or would join it.
-    pub(crate) fn membership(&self, room: &RoomId) -> u64 {
-        let next = self.ended.get(room).map_or(1, |ended| ended + 1);
-        self.rooms.get(room).copied().unwrap_or(next)
+    /// How the peer is in the room, or would join it as `role`.
+    pub(crate) fn standing(&self, room: &RoomId, role: Role) -> Standing {
+        let number = self.ended.get(room).map_or(1, |ended| ended + 1);
+        self.rooms.get(room).copied().unwrap_or(Standing { number, role })
     }
 
     /// A room that both are in.
@@ -125,8 +135,9 @@ impl Claim {
 }
 
 /// The draft that begins a membership.
-pub(crate) fn joined(room: &RoomId, number: u64) -> Draft {
-    keyed(Fields::of([("room", room.as_str())]), &format!("in/{room}/{number}"), JOINED, State::Live)
+pub(crate) fn joined(room: &RoomId, Standing { number, role }: Standing) -> Draft {
+    let fields = role.mark(Fields::of([("room", room.as_str())]));
+    keyed(fields, &format!("in/{room}/{number}"), JOINED, State::Live)
 }
 
 /// The draft that ends a membership.
@@ -161,14 +172,18 @@ mod tests {
     #[test]
     fn a_record_reads_what_was_drafted() {
         let open = Claim { generation: 3, node: "n1".into(), status: Status::Open };
-        let log =
-            [joined(&room("a"), 1), left(&room("a"), 1), joined(&room("b"), 4), open.draft()].map(stored);
+        let [first, second] =
+            [(1, Role::Editor), (4, Role::Viewer)].map(|(number, role)| Standing { number, role });
+        let log = [joined(&room("a"), first), left(&room("a"), 1), joined(&room("b"), second), open.draft()];
+        let log = log.map(stored);
         let record = Record::of(&log);
         assert_eq!(record.open(), Some(&open));
         assert_eq!(record.next_generation(), 4);
-        assert_eq!(record.rooms, BTreeMap::from([(room("b"), 4)]));
-        assert_eq!((record.membership(&room("a")), record.membership(&room("b"))), (2, 4));
-        assert_eq!(record.membership(&room("c")), 1);
+        assert_eq!(record.rooms, BTreeMap::from([(room("b"), second)]));
+        let next = Standing { number: 2, role: Role::Editor };
+        assert_eq!(record.standing(&room("a"), Role::Editor), next);
+        assert_eq!(record.standing(&room("b"), Role::Editor), second, "what stands, stays");
+        assert_eq!(record.standing(&room("c"), Role::Editor), first);
     }
 
     #[test]
@@ -186,6 +201,9 @@ mod tests {
         };
         assert!(version(9) < version(10));
         assert!(version(u64::MAX - 1) < version(u64::MAX));
-        assert!(joined(&room("a"), 1).keyed.unwrap().version < left(&room("a"), 1).keyed.unwrap().version);
+        let standing = Standing { number: 1, role: Role::Editor };
+        assert!(
+            joined(&room("a"), standing).keyed.unwrap().version < left(&room("a"), 1).keyed.unwrap().version
+        );
     }
 }

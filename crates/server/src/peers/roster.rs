@@ -10,9 +10,10 @@
 use std::sync::Arc;
 
 use inkwire_core::{ChannelName, Draft, Fields, Key, Keyed, Message, Offset, State, Version};
-use inkwire_protocol::{PeerId, RoomId, User, Username};
+use inkwire_protocol::{Peer, PeerId, RoomId, User, Username};
 
 use super::KEYED;
+use super::record::Standing;
 
 /// The channel of a room.
 pub(crate) fn channel(room: &RoomId) -> ChannelName {
@@ -24,6 +25,35 @@ pub(crate) fn room(channel: &ChannelName) -> Option<RoomId> {
     RoomId::new(channel.as_str().strip_prefix("$room/")?).ok()
 }
 
+/// What a member may do to the room's board. It is decided when the membership begins, and stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Edit it.
+    Editor,
+    /// Look at it: what such a member says has changed is not to be believed.
+    Viewer,
+}
+
+impl Role {
+    /// Adds to a draft's fields what tells the role.
+    pub(crate) fn mark(self, fields: Fields) -> Fields {
+        match self {
+            Self::Editor => fields,
+            Self::Viewer => fields.and("viewer", "true"),
+        }
+    }
+
+    /// The role that a message tells.
+    pub(crate) fn of(message: &Message) -> Self {
+        if message.fields.get("viewer").is_some() { Self::Viewer } else { Self::Editor }
+    }
+
+    /// Somebody in this role, as others are told.
+    pub(crate) fn peer(self, user: User) -> Peer {
+        Peer { user, viewer: self == Self::Viewer }
+    }
+}
+
 /// One time that a peer is in the room.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Membership {
@@ -33,15 +63,15 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// The draft that begins it.
-    pub(crate) fn joined(&self, user: &User) -> Draft {
+    pub(crate) fn joined(&self, user: &User, role: Role) -> Draft {
         let fields = Fields::of([("username", user.username.as_str())]);
-        self.draft(fields, "joined", State::Live)
+        self.draft(role.mark(fields), "joined", State::Live)
     }
 
     /// The draft that ends it; the end is final. `joined` is where it began.
-    pub(crate) fn left(&self, user: &User, joined: Offset) -> Draft {
+    pub(crate) fn left(&self, user: &User, role: Role, joined: Offset) -> Draft {
         let fields = Fields::of([("username", user.username.as_str()), ("joined", &joined.to_string())]);
-        self.draft(fields, "left", State::Tombstone)
+        self.draft(role.mark(fields), "left", State::Tombstone)
     }
 
     fn draft(&self, fields: Fields, version: &str, state: State) -> Draft {
@@ -57,11 +87,17 @@ impl Membership {
 pub(crate) struct Stay {
     pub(crate) membership: Membership,
     pub(crate) user: User,
+    pub(crate) role: Role,
     joined: Offset,
     left: Option<Offset>,
 }
 
 impl Stay {
+    /// As the peer's record tells it.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { number: self.membership.number, role: self.role }
+    }
+
     fn of(message: &Message) -> Option<Self> {
         let keyed = message.keyed.as_ref()?;
         let (peer, number) = keyed.key.as_str().rsplit_once('/')?;
@@ -71,7 +107,8 @@ impl Stay {
             State::Live => (message.offset, None),
             State::Tombstone => (message.fields.get("joined")?.parse().ok()?, Some(message.offset)),
         };
-        Some(Self { membership: Membership { peer, number: number.parse().ok()? }, user, joined, left })
+        let membership = Membership { peer, number: number.parse().ok()? };
+        Some(Self { membership, user, role: Role::of(message), joined, left })
     }
 }
 
@@ -94,7 +131,7 @@ pub(crate) fn met(log: &[Arc<Message>], own: &Membership, peer: &PeerId) -> bool
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Somebody is here; `offer` if it is for this member to call.
-    Add { user: User, offer: bool },
+    Add { user: User, role: Role, offer: bool },
     /// Somebody has gone.
     Remove { user: User },
 }
@@ -208,10 +245,10 @@ impl Roster {
     }
 
     fn judge(&mut self, stay: Stay, changes: &mut Vec<Placed>) {
-        let Stay { membership, user, joined, left } = stay;
+        let Stay { membership, user, role, joined, left } = stay;
         let news = joined > self.cursor && left.is_none_or(|left| left > self.joined);
         if news && self.told.insert(membership.clone(), user.clone()) {
-            changes.push((joined, Change::Add { user: user.clone(), offer: joined < self.joined }));
+            changes.push((joined, Change::Add { user: user.clone(), role, offer: joined < self.joined }));
         }
         if let Some(left) = left
             && self.told.remove(&membership)
@@ -277,13 +314,15 @@ mod tests {
     #[test]
     fn the_newcomer_offers_to_those_before_it_and_only_to_them() {
         let mut room = Room::default();
-        room.append(membership("ann", 1).joined(&user("ann")));
-        room.append(membership("own", 1).joined(&user("own")));
-        room.append(membership("bob", 1).joined(&user("bob")));
+        room.append(membership("ann", 1).joined(&user("ann"), Role::Editor));
+        room.append(membership("own", 1).joined(&user("own"), Role::Editor));
+        room.append(membership("bob", 1).joined(&user("bob"), Role::Editor));
         let (_, changes) = enter(&room.0, &membership("own", 1), None);
         let told: Vec<Change> = changes.into_iter().map(|(_, change)| change).collect();
-        let expected =
-            [Change::Add { user: user("ann"), offer: true }, Change::Add { user: user("bob"), offer: false }];
+        let expected = [
+            Change::Add { user: user("ann"), role: Role::Editor, offer: true },
+            Change::Add { user: user("bob"), role: Role::Editor, offer: false },
+        ];
         assert_eq!(told, expected);
     }
 
@@ -291,21 +330,37 @@ mod tests {
     fn an_announced_membership_waits_and_an_ended_one_is_over() {
         let mut room = Room::default();
         assert_eq!(Roster::open(&room.0, membership("own", 1), None), Opening::NotYet);
-        let joined = room.append(membership("own", 1).joined(&user("own")));
+        let joined = room.append(membership("own", 1).joined(&user("own"), Role::Editor));
         let (mut roster, _) = enter(&room.0, &membership("own", 1), None);
-        room.append(membership("own", 1).left(&user("own"), joined));
+        room.append(membership("own", 1).left(&user("own"), Role::Editor, joined));
         assert_eq!(Roster::open(&compacted(&room.0), membership("own", 1), None), Opening::Over);
         assert_eq!(roster.take(&after(&room.0, joined)), Err(Ended));
+    }
+
+    /// Also of a stay of which the log tells the end only.
+    #[test]
+    fn a_viewer_is_told_as_one_from_the_first_word_to_the_last() {
+        let mut room = Room::default();
+        room.append(membership("own", 1).joined(&user("own"), Role::Editor));
+        let cursor = room.0.last().unwrap().offset;
+        let joined = room.append(membership("eve", 1).joined(&user("eve"), Role::Viewer));
+        assert!(present(&room.0).map(|stay| stay.role).eq([Role::Editor, Role::Viewer]));
+        let here = Change::Add { user: user("eve"), role: Role::Viewer, offer: false };
+        let (_, changes) = enter(&room.0, &membership("own", 1), Some(cursor));
+        assert_eq!(changes, [(joined, here.clone())]);
+        let left = room.append(membership("eve", 1).left(&user("eve"), Role::Viewer, joined));
+        let (_, changes) = enter(&compacted(&room.0), &membership("own", 1), Some(cursor));
+        assert_eq!(changes, [(joined, here), (left, Change::Remove { user: user("eve") })]);
     }
 
     #[test]
     fn those_who_met_are_known_and_no_others() {
         let mut room = Room::default();
-        let early = room.append(membership("early", 1).joined(&user("early")));
-        room.append(membership("early", 1).left(&user("early"), early));
-        let brief = room.append(membership("brief", 1).joined(&user("brief")));
-        room.append(membership("own", 1).joined(&user("own")));
-        room.append(membership("brief", 1).left(&user("brief"), brief));
+        let early = room.append(membership("early", 1).joined(&user("early"), Role::Editor));
+        room.append(membership("early", 1).left(&user("early"), Role::Editor, early));
+        let brief = room.append(membership("brief", 1).joined(&user("brief"), Role::Editor));
+        room.append(membership("own", 1).joined(&user("own"), Role::Editor));
+        room.append(membership("brief", 1).left(&user("brief"), Role::Editor, brief));
         let log = compacted(&room.0);
         let own = membership("own", 1);
         assert!(met(&log, &own, &user("brief").id));
@@ -325,18 +380,18 @@ mod tests {
             let enters_at = dice.random_range(0..12);
             for step in 0..30 {
                 if step == enters_at {
-                    room.append(membership("own", 1).joined(&user("own")));
+                    room.append(membership("own", 1).joined(&user("own"), Role::Editor));
                 }
                 let name = *names.choose(&mut dice).unwrap();
                 match here.remove(name) {
                     Some((number, joined)) => {
-                        room.append(membership(name, number).left(&user(name), joined));
+                        room.append(membership(name, number).left(&user(name), Role::Editor, joined));
                     }
                     None => {
                         let number = *numbers.entry(name).and_modify(|number| *number += 1).or_insert(1);
                         here.insert(
                             name,
-                            (number, room.append(membership(name, number).joined(&user(name)))),
+                            (number, room.append(membership(name, number).joined(&user(name), Role::Editor))),
                         );
                     }
                 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkwire_core::{ChannelName, Error, Hub, Message, Offset, Page, Published};
-use inkwire_protocol::{PeerId, Relayed, Room, RoomId, User};
+use inkwire_protocol::{Peer, PeerId, Relayed, Room, RoomId, User};
 use metrics::counter;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::position::{Owner, Position};
-use super::record::{Claim, Record, Status};
-use super::roster::{Membership, Stay};
+use super::record::{Claim, Record, Standing, Status};
+use super::roster::{Membership, Role, Stay};
 use super::stream::PeerStream;
 use super::watch::Watch;
 use super::{LONGEST_GRACE, inbox, lease, record, roster};
@@ -157,7 +157,7 @@ impl Signalling {
             return Ok(false);
         }
         for (room, membership) in &record.rooms {
-            if let Some(cursor) = position.in_room(room, *membership)
+            if let Some(cursor) = position.in_room(room, membership.number)
                 && !self.reaches_back(&roster::channel(room), cursor).await?
             {
                 return Ok(false);
@@ -183,7 +183,7 @@ impl Signalling {
         &self,
         user: &User,
         generation: u64,
-        memberships: &[(RoomId, u64)],
+        memberships: &[(RoomId, Standing)],
     ) -> Result<bool, Refusal> {
         let claim = Claim { generation, node: self.node.clone(), status: Status::Open };
         let published = self.hub.publish(&record::channel(&user.id), claim.draft()).await?;
@@ -191,9 +191,9 @@ impl Signalling {
             return Ok(false);
         }
         self.hub.publish(&inbox::channel(&user.id), inbox::opened(generation)).await?;
-        for (room, number) in memberships {
+        for (room, Standing { number, role }) in memberships {
             let membership = Membership { peer: user.id.clone(), number: *number };
-            self.hub.publish(&roster::channel(room), membership.joined(user)).await?;
+            self.hub.publish(&roster::channel(room), membership.joined(user, *role)).await?;
         }
         Ok(true)
     }
@@ -232,14 +232,14 @@ impl Signalling {
 
     /// Ends every membership that stands in the peer's record.
     pub(crate) async fn depart(&self, user: &User) -> Result<(), Refusal> {
-        for (room, number) in self.record(&user.id).await?.rooms {
-            self.end(user, &room, number).await?;
+        for (room, standing) in self.record(&user.id).await?.rooms {
+            self.end(user, &room, standing).await?;
         }
         Ok(())
     }
 
-    /// Joins a room; answers with the others in it.
-    pub(crate) async fn join(&self, user: &User, room: &RoomId) -> Result<Room, Refusal> {
+    /// Joins a room; answers with the others in it. Whoever is in it already stays there in the role that they came in.
+    pub(crate) async fn join(&self, user: &User, room: &RoomId, role: Role) -> Result<Room, Refusal> {
         for _ in 0..ATTEMPTS {
             let record = self.record(&user.id).await?;
             if record.open().is_none() {
@@ -248,54 +248,64 @@ impl Signalling {
             if record.rooms.len() >= MAXIMUM_ROOMS && !record.rooms.contains_key(room) {
                 return Err(Refusal::TooManyRooms);
             }
-            let number = record.membership(room);
-            if let Some(others) = self.begin(user, room, number).await? {
+            let standing = record.standing(room, role);
+            if let Some(others) = self.begin(user, room, standing).await? {
                 // The stream may have been closed, and the peer's rooms left, between the look at the record and now.
                 if self.record(&user.id).await?.open().is_none() {
-                    self.end(user, room, number).await?;
+                    self.end(user, room, standing).await?;
                     return Err(Refusal::NoStream);
                 }
                 return Ok(Room { room: room.clone(), peers: others });
             }
             // The membership has ended in the room: let the record say so too, and take the next number.
-            self.hub.publish(&record::channel(&user.id), record::left(room, number)).await?;
+            self.hub.publish(&record::channel(&user.id), record::left(room, standing.number)).await?;
         }
         Err(contended())
     }
 
     /// Begins a membership, or finds it begun; `None` if it has ended already.
-    async fn begin(&self, user: &User, room: &RoomId, number: u64) -> Result<Option<Vec<User>>, Refusal> {
-        let announced = self.hub.publish(&record::channel(&user.id), record::joined(room, number)).await?;
+    async fn begin(
+        &self,
+        user: &User,
+        room: &RoomId,
+        standing: Standing,
+    ) -> Result<Option<Vec<Peer>>, Refusal> {
+        let announced = self.hub.publish(&record::channel(&user.id), record::joined(room, standing)).await?;
         if matches!(announced, Published::Superseded(_)) {
             return Ok(None);
         }
-        let membership = Membership { peer: user.id.clone(), number };
-        match self.hub.publish(&roster::channel(room), membership.joined(user)).await? {
+        let membership = Membership { peer: user.id.clone(), number: standing.number };
+        match self.hub.publish(&roster::channel(room), membership.joined(user, standing.role)).await? {
             Published::Superseded(_) => return Ok(None),
             Published::Appended(_) => counter!("inkwire_joins_total").increment(1),
             Published::Duplicate(_) => {}
         }
         let mut present = self.present(room).await?;
-        present.retain(|other| other.id != user.id);
+        present.retain(|other| other.user.id != user.id);
         Ok(Some(present))
     }
 
     /// Leaves a room; nothing happens to one who is not in it.
     pub(crate) async fn leave(&self, user: &User, room: &RoomId) -> Result<(), Refusal> {
         match self.record(&user.id).await?.rooms.get(room) {
-            Some(number) => self.end(user, room, *number).await,
+            Some(standing) => self.end(user, room, *standing).await,
             None => Ok(()),
         }
     }
 
     /// Ends a membership in the room, then in the record.
-    async fn end(&self, user: &User, room: &RoomId, number: u64) -> Result<(), Refusal> {
+    async fn end(
+        &self,
+        user: &User,
+        room: &RoomId,
+        Standing { number, role }: Standing,
+    ) -> Result<(), Refusal> {
         let channel = roster::channel(room);
         let membership = Membership { peer: user.id.clone(), number };
         // Beginning it once more tells where it began, and completes a join that was cut short.
-        match self.hub.publish(&channel, membership.joined(user)).await? {
+        match self.hub.publish(&channel, membership.joined(user, role)).await? {
             Published::Appended(joined) | Published::Duplicate(joined) => {
-                self.hub.publish(&channel, membership.left(user, joined)).await?;
+                self.hub.publish(&channel, membership.left(user, role, joined)).await?;
             }
             Published::Superseded(_) => {}
         }
@@ -323,8 +333,8 @@ impl Signalling {
     }
 
     /// Who is in a room, in the order of joining.
-    pub(crate) async fn present(&self, room: &RoomId) -> Result<Vec<User>, Refusal> {
-        Ok(self.stays(room).await?.into_iter().map(|stay| stay.user).collect())
+    pub(crate) async fn present(&self, room: &RoomId) -> Result<Vec<Peer>, Refusal> {
+        Ok(self.stays(room).await?.into_iter().map(|stay| stay.role.peer(stay.user)).collect())
     }
 
     /// The stays in a room that go on, in the order of joining.
@@ -337,14 +347,14 @@ impl Signalling {
     pub(crate) async fn node_of(&self, room: &RoomId, stay: Stay) -> Result<Option<Box<str>>, Refusal> {
         let node = self.record(&stay.user.id).await?.stream.map(|claim| claim.node);
         if node.is_none() {
-            self.end(&stay.user, room, stay.membership.number).await?;
+            self.end(&stay.user, room, stay.standing()).await?;
         }
         Ok(node)
     }
 
     /// Lets somebody leave whose node has died, from all rooms. `false` if the node lives, or somebody else was first.
     pub(crate) async fn leave_if_dead(&self, room: &RoomId, stay: Stay) -> Result<bool, Refusal> {
-        let Stay { user, membership, .. } = stay;
+        let (standing, user) = (stay.standing(), stay.user);
         let record = self.record(&user.id).await?;
         let Some(claim) = record.stream.as_ref().filter(|claim| self.watch.has_lapsed(&claim.node)) else {
             return Ok(false);
@@ -354,7 +364,7 @@ impl Signalling {
             return Ok(false);
         }
         self.depart(&user).await?;
-        self.end(&user, room, membership.number).await?;
+        self.end(&user, room, standing).await?;
         self.hub.publish(&inbox::channel(&user.id), inbox::closed(claim.generation)).await?;
         debug!(peer = %user.id, node = %claim.node, "left with its node");
         Ok(true)
@@ -383,4 +393,35 @@ impl Signalling {
 
 fn contended() -> Refusal {
     Refusal::Broker(Error::Unavailable("too many requests of this peer change the same state at once".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inkwire_core::HubOptions;
+    use inkwire_embedded::Memory;
+    use inkwire_protocol::Username;
+
+    /// What is said again changes nothing while it stands; where a log has been lost, it says what was.
+    #[tokio::test]
+    async fn renewing_keeps_the_role() {
+        let hub = Hub::new(Arc::new(Memory::default()), HubOptions::default());
+        let times = Times { grace: Duration::from_secs(5), lease: Duration::from_secs(8) };
+        let signalling = Signalling::new(hub.clone(), "n", times, TaskTracker::new());
+        let user = User { id: PeerId::new("eve").unwrap(), username: Username::new("eve").unwrap() };
+        let rooms = [("a", Role::Viewer), ("b", Role::Editor)].map(|(room, role)| {
+            let standing = Standing { number: 1, role };
+            (RoomId::new(room).unwrap(), standing)
+        });
+        let mut heads = Vec::new();
+        for _ in 0..2 {
+            assert!(signalling.renew(&user, 1, &rooms).await.unwrap());
+            for (room, standing) in &rooms {
+                let present = signalling.present(room).await.unwrap();
+                assert_eq!(present, [standing.role.peer(user.clone())]);
+                heads.push(hub.head(&roster::channel(room)).await.unwrap());
+            }
+        }
+        assert_eq!(heads[..2], heads[2..], "nothing was said anew");
+    }
 }

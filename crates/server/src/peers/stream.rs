@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::position::{Owner, Position, RoomPosition};
-use super::record::{Claim, Record, Status};
+use super::record::{Claim, Record, Standing, Status};
 use super::roster::{Change, Membership, Opening, Roster};
 use super::signalling::{Refusal, Signalling};
 use super::{RENEWAL, inbox, record, roster};
@@ -71,7 +71,7 @@ enum State {
 #[derive(Debug)]
 struct Following {
     room: RoomId,
-    membership: u64,
+    membership: Standing,
     /// Where the client stands in it; `None` when it has been told nothing.
     cursor: Option<Offset>,
     stage: Stage,
@@ -110,7 +110,7 @@ impl PeerStream {
         let after = Start::After(log.head);
         let (record, _) = hub.subscribe(&record::channel(&user.id), after, Arc::clone(&wake)).await?;
         let rooms = standing.rooms.into_iter().map(|(room, membership)| {
-            let cursor = position.as_ref().and_then(|position| position.in_room(&room, membership));
+            let cursor = position.as_ref().and_then(|position| position.in_room(&room, membership.number));
             Following { room, membership, cursor, stage: Stage::Waiting(None) }
         });
         let mut stream = Self {
@@ -148,7 +148,7 @@ impl PeerStream {
         let rooms = self.rooms.iter().filter_map(|following| {
             Some(RoomPosition {
                 room: following.room.clone(),
-                membership: following.membership,
+                membership: following.membership.number,
                 cursor: following.cursor?,
             })
         });
@@ -229,7 +229,7 @@ impl PeerStream {
         let news = Record::of([message]);
         self.judge_claim(news.stream.as_ref());
         for (room, membership) in news.rooms {
-            if !self.rooms.iter().any(|own| own.room == room && own.membership == membership) {
+            if !self.rooms.iter().any(|own| own.room == room && own.membership.number == membership.number) {
                 // Most peers are in one room for good.
                 self.rooms.reserve_exact(1);
                 self.rooms.push(Following { room, membership, cursor: None, stage: Stage::Waiting(None) });
@@ -310,7 +310,7 @@ impl PeerStream {
     /// Whether a peer that is here no more was in a room with this one.
     async fn has_met(&self, peer: &PeerId) -> bool {
         for own in &self.rooms {
-            let membership = Membership { peer: self.user.id.clone(), number: own.membership };
+            let membership = Membership { peer: self.user.id.clone(), number: own.membership.number };
             let log = self.signalling.whole(&roster::channel(&own.room)).await;
             if log.is_ok_and(|log| roster::met(&log.messages, &membership, peer)) {
                 return true;
@@ -366,7 +366,7 @@ impl PeerStream {
         let after = Start::After(log.head);
         let (subscription, began) =
             self.signalling.hub().subscribe(&channel, after, Arc::clone(&self.wake)).await?;
-        let own = Membership { peer: self.user.id.clone(), number: following.membership };
+        let own = Membership { peer: self.user.id.clone(), number: following.membership.number };
         match Roster::open(&log.messages, own, following.cursor) {
             _ if began.gap => self.state = State::Lost,
             Opening::NotYet => following.stage = Stage::Waiting(Some(subscription)),
@@ -410,7 +410,7 @@ impl PeerStream {
     async fn drop_left_rooms(&mut self) -> Result<(), Refusal> {
         while let Some(at) = self.rooms.iter().position(|following| matches!(following.stage, Stage::Over)) {
             let left = self.rooms.swap_remove(at);
-            self.signalling.forget(&self.user.id, &left.room, left.membership).await?;
+            self.signalling.forget(&self.user.id, &left.room, left.membership.number).await?;
         }
         Ok(())
     }
@@ -483,7 +483,9 @@ fn messages(deliveries: &[Arc<Delivery>]) -> Vec<Arc<Message>> {
 
 fn event(change: Change, room: &RoomId) -> Event {
     match change {
-        Change::Add { user, offer } => Event::AddPeer(AddPeer { peer: user, room: room.clone(), offer }),
+        Change::Add { user, role, offer } => {
+            Event::AddPeer(AddPeer { peer: role.peer(user), room: room.clone(), offer })
+        }
         Change::Remove { user } => Event::RemovePeer(RemovePeer { peer: user, room: room.clone() }),
     }
 }
