@@ -11,9 +11,9 @@
 mod balancer;
 mod support;
 
-use balancer::{Behind, Events, Peer, Program, Wishes, until};
+use balancer::{Behind, Events, Peer, Program, Wishes, request, until, whole};
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::{Method, StatusCode, Version};
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::PATIENCE;
 use tokio::time::{Instant, timeout};
@@ -61,10 +61,9 @@ async fn events_arrive_while_the_stream_stays_open(program: Program) {
     ann.post("/channels/board:a", &json!({ "text": largest })).await;
     assert_eq!(events.told().await.unwrap().data["text"], largest);
     let over = json!({ "text": largest + "x" });
-    let answer = ann.request(Method::POST, "/channels/board:a", Some(&over)).await;
+    let answer = ann.request("/channels/board:a", &over).await;
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let problem: Value = answer.json().await.unwrap();
-    assert_eq!(problem["code"], "too-large", "in the node's own words");
+    assert_eq!(whole(answer).await["code"], "too-large", "in the node's own words");
 }
 
 /// Two peers with streams on different nodes.
@@ -204,9 +203,8 @@ async fn a_browser_has_twelve_streams(program: Program) {
     let behind = Behind::start(program, Wishes::default()).await;
     let mut streams = Vec::new();
     for n in 0..12 {
-        let events = behind.somebody(&format!("tab {n}")).await.connect(None).await;
-        assert_eq!(events.version(), Version::HTTP_2);
-        streams.push(events);
+        // On one connection, as all requests of these tests are.
+        streams.push(behind.somebody(&format!("tab {n}")).await.connect(None).await);
     }
     let ann = behind.somebody("ann").await;
     let mut followed = Vec::new();
@@ -251,11 +249,11 @@ async fn logs_hold_no_tokens(program: Program) {
     let behind = Behind::start(program, Wishes::default()).await;
     let ann = behind.somebody("ann").await;
     let path = format!("/ice?token={}", ann.token);
-    assert!(behind.client.get(behind.url(&path)).send().await.unwrap().status().is_success());
+    assert!(behind.browser.send(request(Method::GET, &path, &[], None)).await.status().is_success());
     until("the request is written down", async || behind.log().contains("/ice")).await;
     assert!(!behind.log().contains(&ann.token), "{}", behind.log());
     for path in ["/metrics", "/readyz"] {
-        let answer = behind.client.get(behind.url(path)).send().await.unwrap();
+        let answer = behind.browser.send(request(Method::GET, path, &[], None)).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path} is nobody else's business");
     }
 }

@@ -10,8 +10,15 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Method, Response, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -49,9 +56,7 @@ pub struct Behind {
     _balancer: Running,
     pub nodes: [Node; 2],
     _redis: Redis,
-    pub client: Client,
-    certificate: rcgen::Certificate,
-    pub port: u16,
+    pub browser: Browser,
     folder: Folder,
 }
 
@@ -71,36 +76,22 @@ impl Behind {
         let log = File::create(folder.0.join("balancer.log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let balancer = Running(command.spawn().expect("it is installed (make test does that)"));
-        let client = client(&issued.cert);
-        let behind = Self {
-            _balancer: balancer,
-            nodes,
-            _redis: redis,
-            client,
-            certificate: issued.cert,
-            port: https,
-            folder,
-        };
+        let browser = Browser::new(https, &issued.cert);
+        let behind = Self { _balancer: balancer, nodes, _redis: redis, browser, folder };
         behind.until_it_serves().await;
         behind
     }
 
     async fn until_it_serves(&self) {
         for node in &self.nodes {
-            let url = format!("http://127.0.0.1:{}/readyz", node.port);
-            until("the node is ready", async || is(&url, StatusCode::OK).await).await;
+            until("the node is ready", async || is_ready(node).await).await;
         }
-        let url = self.url("/healthz");
         let what = "the balancer serves (its log is balancer.log in the folder of the test)";
         until(what, async || {
-            let answer = self.client.get(&url).send().await;
+            let answer = self.browser.try_to_send(request(Method::GET, "/healthz", &[], None)).await;
             answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
         })
         .await;
-    }
-
-    pub fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.port)
     }
 
     /// What the balancer has written down.
@@ -108,17 +99,13 @@ impl Behind {
         self.folder.read("balancer.log") + &self.folder.read("access.log")
     }
 
-    /// Somebody with a token.
+    /// Somebody with a token, in the one browser of the test.
     pub async fn somebody(&self, username: &str) -> Peer {
-        let access = self.client.post(self.url("/access")).json(&json!({ "username": username }));
-        let answer: Value = access.send().await.unwrap().json().await.unwrap();
+        let body = json!({ "username": username });
+        let answer = self.browser.send(request(Method::POST, "/access", &[], Some(&body))).await;
+        let answer = whole(answer).await;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Peer {
-            client: self.client.clone(),
-            url: self.url(""),
-            id: text(&answer["user"]["id"]),
-            token: text(&answer["token"]),
-        }
+        Peer { browser: self.browser.clone(), id: text(&answer["user"]["id"]), token: text(&answer["token"]) }
     }
 
     /// How many event streams a node has.
@@ -139,16 +126,87 @@ impl Behind {
     }
 
     /// A WebSocket through the balancer.
-    pub async fn socket(&self, token: &str) -> WebSocketStream<TlsStream<tokio::net::TcpStream>> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate.der().clone()).unwrap();
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let name = "localhost".try_into().unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        let url = format!("wss://localhost:{}/ws?token={token}", self.port);
+    pub async fn socket(&self, token: &str) -> WebSocketStream<TlsStream<TcpStream>> {
+        let stream = self.browser.connect("http/1.1").await.unwrap();
+        let url = format!("wss://localhost:{}/ws?token={token}", self.browser.port);
         tokio_tungstenite::client_async(url, stream).await.unwrap().0
     }
+}
+
+/// All requests share one HTTP/2 connection, as those of a browser to a host do.
+#[derive(Clone)]
+pub struct Browser {
+    port: u16,
+    roots: Arc<rustls::RootCertStore>,
+    connection: Arc<Mutex<Option<SendRequest<Full<Bytes>>>>>,
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+impl Browser {
+    fn new(port: u16, believed: &rcgen::Certificate) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(believed.der().clone()).unwrap();
+        Self { port, roots: Arc::new(roots), connection: Arc::default() }
+    }
+
+    async fn connect(&self, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let mut config = config.with_root_certificates(Arc::clone(&self.roots)).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.into()];
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let name = "localhost".try_into().unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
+        Ok(stream)
+    }
+
+    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, Failed> {
+        let mut connection = self.connection.lock().await;
+        if let Some(open) = connection.as_ref().filter(|open| !open.is_closed()) {
+            return Ok(open.clone());
+        }
+        let stream = TokioIo::new(self.connect("h2").await?);
+        let (sender, driver) = http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(driver);
+        Ok(connection.insert(sender).clone())
+    }
+
+    async fn try_to_send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+        let whole = format!("https://localhost:{}{}", self.port, request.uri());
+        *request.uri_mut() = whole.parse()?;
+        Ok(self.connection().await?.send_request(request).await?)
+    }
+
+    /// The answer, at least its head.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        timeout(PATIENCE, self.try_to_send(request)).await.expect("it is answered").unwrap()
+    }
+}
+
+/// A request to a path.
+pub fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    request.body(body.map(Value::to_string).unwrap_or_default().into()).unwrap()
+}
+
+/// The whole of an answer.
+pub async fn whole(answer: Response<Incoming>) -> Value {
+    let bytes = timeout(PATIENCE, answer.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
 }
 
 fn node(redis: &Redis, wishes: Wishes) -> Node {
@@ -254,20 +312,9 @@ fn haproxy(
     command
 }
 
-fn client(believed: &rcgen::Certificate) -> Client {
-    // Others of this process may have chosen the same before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let believed = Certificate::from_der(believed.der()).unwrap();
-    Client::builder().tls_certs_only([believed]).build().unwrap()
-}
-
-async fn is(url: &str, status: StatusCode) -> bool {
-    reqwest::get(url).await.is_ok_and(|answer| answer.status() == status)
-}
-
-/// The answer, at least its head.
-async fn answered(request: reqwest::RequestBuilder) -> Response {
-    timeout(PATIENCE, request.send()).await.expect("it is answered").unwrap()
+async fn is_ready(node: &Node) -> bool {
+    let url = format!("http://127.0.0.1:{}/readyz", node.port);
+    reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success())
 }
 
 /// Waits until a condition holds.
@@ -281,38 +328,32 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// Somebody with a token.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Peer {
-    client: Client,
-    url: String,
+    browser: Browser,
     pub id: String,
     pub token: String,
 }
 
 impl Peer {
-    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Response {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        answered(request).await
+    pub async fn request(&self, path: &str, body: &Value) -> Response<Incoming> {
+        let bearer = format!("Bearer {}", self.token);
+        self.browser.send(request(Method::POST, path, &[("authorization", &bearer)], Some(body))).await
     }
 
     /// Posts something that must succeed.
     pub async fn post(&self, path: &str, body: &Value) {
-        let answer = self.request(Method::POST, path, Some(body)).await;
+        let answer = self.request(path, body).await;
         let status = answer.status();
-        assert!(status.is_success(), "{path}: {status} {:?}", answer.text().await);
+        assert!(status.is_success(), "{path}: {status} {}", whole(answer).await);
     }
 
     /// Opens an event stream; the answer, whatever it is.
-    pub async fn open(&self, path: &str, position: Option<&str>) -> Response {
-        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
-        let mut request = request.header("accept", "text/event-stream");
-        if let Some(position) = position {
-            request = request.header("last-event-id", position);
-        }
-        answered(request).await
+    async fn open(&self, path: &str, position: Option<&str>) -> Response<Incoming> {
+        let bearer = format!("Bearer {}", self.token);
+        let mut headers = vec![("authorization", bearer.as_str()), ("accept", "text/event-stream")];
+        headers.extend(position.map(|position| ("last-event-id", position)));
+        self.browser.send(request(Method::GET, path, &headers, None)).await
     }
 
     /// The peer's own stream, from its `connected` on.
@@ -338,20 +379,16 @@ pub struct Event {
 
 /// An open event stream.
 pub struct Events {
-    answer: Response,
+    body: Incoming,
     text: String,
     pub position: Option<String>,
 }
 
 impl Events {
     #[track_caller]
-    fn of(answer: Response) -> Self {
+    fn of(answer: Response<Incoming>) -> Self {
         assert_eq!(answer.status(), StatusCode::OK);
-        Self { answer, text: String::new(), position: None }
-    }
-
-    pub fn version(&self) -> reqwest::Version {
-        self.answer.version()
+        Self { body: answer.into_body(), text: String::new(), position: None }
     }
 
     /// The next event; `None` when the stream has ended, one way or the other.
@@ -377,7 +414,8 @@ impl Events {
                     return Some(event);
                 }
             }
-            let bytes = self.answer.chunk().await.ok().flatten()?;
+            // An error is an end, too: of a node that was killed.
+            let bytes = self.body.frame().await?.ok()?.into_data().ok()?;
             self.text.push_str(std::str::from_utf8(&bytes).expect("these tests write ASCII"));
         }
     }
