@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use inkwire_core::{ChannelName, Draft, Event, Fields, Hub, Lifetime, Retention, Start};
+use inkwire_core::{ChannelName, Draft, Event, Fields, Hub, Lifetime, Message, Retention, Start};
+use metrics::histogram;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
@@ -30,9 +31,32 @@ pub(crate) struct Canary(Arc<Mutex<Heard>>);
 struct Heard {
     at: Option<Instant>,
     trouble: Option<String>,
+    /// The message under way, and when it was sent off.
+    sung: Option<(u64, Instant)>,
+}
+
+impl Heard {
+    fn hear(&mut self, beat: Option<u64>) {
+        self.at = Some(Instant::now());
+        // One that comes late says nothing about the one that is under way.
+        if let Some((_, began)) = self.sung.take_if(|(sung, _)| Some(*sung) == beat) {
+            histogram!("inkwire_canary_heard_seconds").record(began.elapsed());
+        }
+    }
+}
+
+/// Which message of the canary's it is.
+fn beat(message: &Message) -> Option<u64> {
+    message.fields.get("beat")?.parse().ok()
 }
 
 impl Canary {
+    /// How long ago the node heard itself; `None` if it never has.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.at.map(|at| at.elapsed())
+    }
+
     /// Why the node is not ready; `None` if it is.
     pub(crate) fn trouble(&self) -> Option<String> {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,8 +86,13 @@ impl Canary {
         for beat in 0_u64.. {
             ticks.tick().await;
             let draft = Draft::plain(Fields::of([("beat", &beat.to_string())])).retained(RETENTION);
+            let began = Instant::now();
+            self.note(|heard| heard.sung = Some((beat, began)));
             let trouble = match timeout(PATIENCE, hub.publish(channel, draft)).await {
-                Ok(Ok(_)) => None,
+                Ok(Ok(_)) => {
+                    histogram!("inkwire_canary_publish_seconds").record(began.elapsed());
+                    None
+                }
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => Some("the broker does not answer".to_owned()),
             };
@@ -82,8 +111,9 @@ impl Canary {
                 continue;
             };
             loop {
-                if let Event::Messages(_) = subscription.next().await {
-                    self.note(|heard| heard.at = Some(Instant::now()));
+                if let Event::Messages(messages) = subscription.next().await {
+                    let beats = messages.iter().filter_map(|delivery| beat(delivery.message()));
+                    self.note(|heard| heard.hear(beats.max()));
                 }
             }
         }

@@ -28,7 +28,7 @@ use crate::tokens::Tokens;
 use crate::views::Views;
 use crate::{http, listener, metrics};
 
-/// How often limits of peers that have fallen silent are forgotten.
+/// How often limits of peers that have fallen silent are forgotten, and samples of numbers put away.
 const FORGET_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A server, ready to serve.
@@ -141,5 +141,6 @@ async fn forget_idle(app: Arc<App>) {
         app.relays.forget_idle();
         app.publishes.forget_idle();
         app.uploads.forget_idle();
+        metrics::settle();
     }
 }

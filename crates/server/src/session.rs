@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use inkwire_core::{
-    AtHand, ChannelName, Continuity, Delivery, Event, Message, Offset, Page, Published, Start, Subscription,
-    Wake,
+    AtHand, ChannelName, Continuity, Delivery, Error, Event, Message, Offset, Page, Published, Start,
+    Subscription, Wake,
 };
 use inkwire_protocol::channel::{From as Place, PublishReply, WireOffset};
 use inkwire_protocol::command::{Ack, Claim as WireClaim, Publish, Read, Subscribe};
@@ -253,8 +253,8 @@ impl Session {
         publish: Publish,
     ) -> Result<impl Future<Output = Result<PublishReply, Refused>> + Send + use<>, Refused> {
         let PublishRequest { channel, draft } = self.admit(publish).await?;
-        let receipt = self.app.hub.submit(&channel, draft).await?;
-        Ok(async move { Ok(published(receipt.await?)) })
+        let receipt = self.app.hub.submit(&channel, draft).await.inspect_err(failed)?;
+        Ok(async move { Ok(published(receipt.await.inspect_err(failed)?)) })
     }
 
     /// Asks whether the client may be told of a channel, and how. The rules know a view by its own name; what it shows is
@@ -449,6 +449,11 @@ fn not_reserved(channel: &ChannelName) -> Result<(), Refused> {
 /// Whatever the grants and the hooks say of a view: nothing can be done to a room through it.
 fn for_looking_only() -> Refused {
     Refused::new(Code::Forbidden, "a view is for looking only")
+}
+
+/// Counts what a broker did not carry out, or may not have.
+fn failed(_: &Error) {
+    counter!("inkwire_publishes_total", "outcome" => "failed").increment(1);
 }
 
 /// What a publisher is answered.

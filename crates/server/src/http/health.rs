@@ -35,7 +35,13 @@ fn reasons_against(app: &App) -> Vec<String> {
 /// The numbers, as Prometheus text.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     gauge!("inkwire_channels").set(app.hub.channels() as f64);
-    gauge!("inkwire_ready").set(if reasons_against(&app).is_empty() { 1.0 } else { 0.0 });
+    gauge!("inkwire_ready").set(number(reasons_against(&app).is_empty()));
+    gauge!("inkwire_draining").set(number(app.drain.has_begun()));
+    gauge!("inkwire_canary_age_seconds").set(app.canary.age().map_or(f64::INFINITY, |age| age.as_secs_f64()));
     let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     (headers, crate::metrics::render())
+}
+
+fn number(truth: bool) -> f64 {
+    f64::from(u8::from(truth))
 }
