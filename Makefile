@@ -49,8 +49,8 @@ deps-redis:
 
 # promtool comes with prometheus.
 deps-operations:
-	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v promtool >/dev/null \
-		|| { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends nginx haproxy prometheus; }
+	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v promtool >/dev/null && command -v sqlite3 >/dev/null \
+		|| { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends nginx haproxy prometheus sqlite3; }
 
 lint: node_modules/.package-lock.json ## formatting, clippy, documentation, dependencies, TypeScript
 	cargo fmt --all --check
