@@ -31,6 +31,7 @@ pub enum OptionError {
 /// assert!("redis://one.example.org,redis://two.example.org".parse::<Address>().is_ok());
 /// assert!("redis+cluster://one.example.org,two.example.org".parse::<Address>().is_ok());
 /// assert!("redis+sentinel://one.example.org,two.example.org/mymaster".parse::<Address>().is_ok());
+/// assert!("redis+sentinel://:secret@one.example.org/mymaster?sentinel-password=own".parse::<Address>().is_ok());
 /// assert!("https://example.org".parse::<Address>().is_err());
 /// ```
 #[derive(Clone)]
@@ -124,18 +125,38 @@ impl<'a> Parts<'a> {
 }
 
 /// A server watched by Sentinels: `user:password@one:26379,two/master/database`. Credentials and database are the
-/// server's.
+/// server's; those of the Sentinels, where they ask for any, follow as `?sentinel-user=…&sentinel-password=…`.
 fn watched(scheme: &str, rest: &str) -> Result<Server, OptionError> {
+    let (rest, query) = rest.split_at(rest.find("?sentinel-").unwrap_or(rest.len()));
     let Parts { credentials, hosts, path } = Parts::of(rest);
     let refused = || OptionError::Address(format!("{scheme}+sentinel://{hosts}{path}"));
     let mut names = path.strip_prefix('/').ok_or_else(refused)?.split('/');
     let master = names.next().filter(|name| !name.is_empty()).ok_or_else(refused)?.to_owned();
     let database = names.next().map_or_else(String::new, |database| format!("/{database}"));
-    let sentinels = siblings(scheme, hosts, ":26379").into_iter().map(|url| Ok(server(&url)?.info));
+    let theirs = credentials_of_sentinels(query).ok_or_else(refused)?;
+    let sentinels = siblings(scheme, &format!("{theirs}{hosts}"), ":26379").into_iter();
+    let sentinels = sentinels.map(|url| Ok(server(&url)?.info));
     let sentinels = sentinels.collect::<Result<_, OptionError>>().map_err(|_| refused())?;
     let found = server(&format!("{scheme}://{credentials}{master}{database}")).map_err(|_| refused())?;
     let name = format!("{master}{database} (Sentinels: {hosts})");
     Ok(Server { name, info: found.info, watch: Some(Watch { master, sentinels }) })
+}
+
+/// `user:password@`, as they stand in the query; empty where there is none, `None` where it says something else.
+fn credentials_of_sentinels(query: &str) -> Option<String> {
+    let (mut user, mut password) = ("", "");
+    for pair in query.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=')? {
+            ("sentinel-user", value) => user = value,
+            ("sentinel-password", value) => password = value,
+            _ => return None,
+        }
+    }
+    match (user, password) {
+        ("", "") => Some(String::new()),
+        (_, "") => None,
+        _ => Some(format!("{user}:{password}@")),
+    }
 }
 
 fn server(text: &str) -> Result<Server, OptionError> {
@@ -209,6 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_may_have_credentials_of_their_own() {
+        let address: Address =
+            "redis+sentinel://ann:secret@a,b/m/2?sentinel-user=eve&sentinel-password=o%2Fwn".parse().unwrap();
+        let [server] = address.servers.as_slice() else { panic!("one server") };
+        assert_eq!(server.info.redis_settings().password(), Some("secret"));
+        for sentinel in &server.watch.as_ref().unwrap().sentinels {
+            let settings = sentinel.redis_settings();
+            assert_eq!((settings.username(), settings.password()), (Some("eve"), Some("o/wn")));
+        }
+        assert_eq!(address.to_string(), "m/2 (Sentinels: a,b)");
+        let address: Address = "redis+sentinel://a/m?sentinel-password=own".parse().unwrap();
+        let watch = address.servers[0].watch.as_ref().unwrap();
+        let settings = watch.sentinels[0].redis_settings();
+        assert_eq!((settings.username(), settings.password()), (None, Some("own")));
+    }
+
+    #[test]
     fn errors_have_no_passwords() {
         for bad in [
             "http://ann:secret@host",
@@ -221,6 +259,10 @@ mod tests {
             "redis+cluster://ann:secret@a/x",
             "redis+sentinel://ann:secret@a",
             "redis+sentinel://ann:secret@/x",
+            "redis+sentinel://a/m?sentinel-user=secret",
+            "redis+sentinel://a/m?sentinel-password=secret&x=y",
+            "redis+sentinel://a?sentinel-password=secret",
+            "redis+sentinel://a/m?sentinel-password=/se@secret",
         ] {
             let error = bad.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

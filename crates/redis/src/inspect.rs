@@ -195,15 +195,20 @@ async fn sentinels(endpoint: &Endpoint, watch: &Watch) -> Watched {
         master: watch.master.clone(),
         named: watch.sentinels.len(),
         silent: Vec::new(),
+        why: None,
         places: Vec::new(),
         sentinels: 0,
         replicas: 0,
         no_quorum: None,
     };
     for (sentinel, said) in watch.sentinels.iter().zip(asked) {
-        let Ok(said) = said else {
-            watched.silent.push(sentinel.addr().to_string());
-            continue;
+        let said = match said {
+            Ok(said) => said,
+            Err(Trouble(why)) => {
+                watched.silent.push(sentinel.addr().to_string());
+                watched.why.get_or_insert(why);
+                continue;
+            }
         };
         watched.places.push(said.place);
         watched.sentinels = watched.sentinels.max(said.sentinels);

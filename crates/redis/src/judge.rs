@@ -268,6 +268,8 @@ pub(crate) struct Watched {
     pub(crate) master: String,
     pub(crate) named: usize,
     pub(crate) silent: Vec<String>,
+    /// Why the first of those does not answer.
+    pub(crate) why: Option<String>,
     pub(crate) places: Vec<String>,
     /// All there are, those that were not named included.
     pub(crate) sentinels: usize,
@@ -277,13 +279,16 @@ pub(crate) struct Watched {
 }
 
 pub(crate) fn watched(watched: &Watched) -> Finding {
-    let Watched { master, named, silent, places, sentinels, replicas, no_quorum } = watched;
+    let Watched { master, named, silent, why, places, sentinels, replicas, no_quorum } = watched;
     let place = places.first().map_or("nowhere", String::as_str);
     let says = format!("{master} is at {place}; {sentinels} Sentinels, {replicas} replicas");
     let figures = [("sentinels", *sentinels as f64), ("replicas", *replicas as f64)];
     let finding = if places.is_empty() {
-        let advice = "start the Sentinels, or correct their addresses or the master's name";
-        Finding::trouble("topology", format!("none of {named} Sentinels tells where {master} is"), advice)
+        let why = why.as_deref().unwrap_or("no answer");
+        let says = format!("none of {named} Sentinels tells where {master} is: {why}");
+        let advice =
+            "start the Sentinels, or correct their addresses, the master's name, or ?sentinel-password=";
+        Finding::trouble("topology", says, advice)
     } else if places.iter().any(|other| other != place) {
         let places = places.join(", ");
         let advice = "a failover is under way, or a network is split: look again in a moment";
@@ -453,6 +458,7 @@ mod tests {
             master: "m".into(),
             named: 3,
             silent: Vec::new(),
+            why: None,
             places: vec!["a:1".into(); 3],
             sentinels: 3,
             replicas: 1,

@@ -174,6 +174,7 @@ async fn masters_that_sentinels_watch() {
     let address = watched.options().address.to_string().replace("mymaster (Sentinels: ", "").replace(')', "");
     let findings = at(&format!("redis+sentinel://{address}/another")).await;
     has(&findings, Level::Trouble, "topology", "none of 3 Sentinels");
+    has(&findings, Level::Trouble, "topology", "No such master");
     watched.sentinels[2].kill();
     let findings = found(watched.options()).await;
     has(

@@ -123,3 +123,25 @@ async fn sentinels_that_know_nothing_are_told_of() {
     let error = broker.publish(&channel("a"), Draft::plain(body(1))).await.unwrap_err();
     assert!(error.to_string().contains("know of no \"another\""), "{error}");
 }
+
+#[tokio::test]
+async fn sentinels_that_ask_for_a_password_of_their_own() {
+    let watched = Watched::by(1, 0).await;
+    let mut sentinel = watched.sentinels[0].stranger().await;
+    let mut password = redis::cmd("ACL");
+    password.arg("SETUSER").arg("default").arg("resetpass").arg(">own/secret");
+    password.exec_async(&mut sentinel).await.unwrap();
+    let broker = |query: &str| {
+        let port = watched.sentinels[0].port;
+        let address = format!("redis+sentinel://127.0.0.1:{port}/mymaster{query}").parse().unwrap();
+        Redis::new(RedisOptions { patience: Duration::from_secs(1), ..RedisOptions::new(address) }).unwrap()
+    };
+    for query in ["", "?sentinel-password=another"] {
+        let refused =
+            broker(query).publish(&channel("a"), Draft::plain(body(1))).await.unwrap_err().to_string();
+        assert!(refused.to_lowercase().contains("auth") && !refused.contains("another"), "{refused}");
+    }
+    // The master asks for none.
+    publish(&broker("?sentinel-password=own%2Fsecret"), &channel("a"), 1).await;
+    publish(&broker("?sentinel-user=default&sentinel-password=own%2Fsecret"), &channel("a"), 2).await;
+}

@@ -10,7 +10,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 pub(crate) struct RedisArguments {
     /// Share the channels with other nodes in this Redis (7 or later) or Valkey, as redis://[USER:PASSWORD@]HOST[:PORT],
     /// rediss:// with TLS, or unix:///PATH; separate independent servers by commas; a cluster is
-    /// redis+cluster://HOST[:PORT],HOST…, and one watched by Sentinels redis+sentinel://HOST[:PORT],HOST…/MASTER
+    /// redis+cluster://HOST[:PORT],HOST…, and one watched by Sentinels redis+sentinel://HOST[:PORT],HOST…/MASTER (and
+    /// ?sentinel-user=…&sentinel-password=… where the Sentinels ask for their own)
     /// [default: REDIS_URL, or none]
     #[arg(long, env = "INKWIRE_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Option<String>,
