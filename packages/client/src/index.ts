@@ -35,6 +35,7 @@ export { type Fetch, HttpError } from './http.js';
 export type { LinkState, Route } from './link-state.js';
 export { Mesh, type MeshHappening, type MeshOptions, type MeshSignalling, type PeerView } from './mesh.js';
 export type { Counters, PipeName, SendOutcome } from './pipe.js';
+export type { Room, RoomEvents, RoomOptions, RoomPeer } from './rooms/room.js';
 export {
   type RelayOutcome,
   Signalling,

@@ -51,7 +51,11 @@ const RELAYED = /^[a-z][a-z0-9-]{0,63}$/;
 
 /** Decodes one event of the stream: its name and its data line. */
 export function decode(event: string, text: string): WireEvent | WireError {
-  const data = parseJson(text);
+  return decodeEvent(event, parseJson(text));
+}
+
+/** Decodes one event, whichever way it came. */
+export function decodeEvent(event: string, data: unknown): WireEvent | WireError {
   if (!isRecord(data)) return new WireError(event, 'the data is no JSON object');
   switch (event) {
     case 'ping':

@@ -18,9 +18,10 @@ const SECRET = 'a secret for the tests, of more than 32 bytes';
 export function mint(
   life = 600,
   channels: unknown = [{ match: '*', can: ['subscribe', 'publish'] }],
+  id = 'tester',
 ): string {
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { id: 'tester', username: 'ann', exp: Math.floor(Date.now() / 1000 + life), channels };
+  const claims = { id, username: 'ann', exp: Math.floor(Date.now() / 1000 + life), channels };
   const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
 }

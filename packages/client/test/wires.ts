@@ -34,7 +34,9 @@ class FakeChannel {
   send(data: unknown): void {
     if (this.readyState !== 'open') throw new Error('not open');
     const { far } = this;
-    queueMicrotask(() => far?.onmessage?.({ data }));
+    queueMicrotask(() => {
+      if (network.up) far?.onmessage?.({ data });
+    });
   }
 
   shut(): void {

@@ -5,10 +5,13 @@
  * an error says so.
  */
 
-import type { Fetch } from '../http.js';
+import { expectOk, type Fetch } from '../http.js';
+import type { Room, RoomOptions } from '../rooms/room.js';
+import type { Rooms, RoomsWorld } from '../rooms/rooms.js';
 import type { ConnectionState } from '../state.js';
 import type { User } from '../wire.js';
 import type { Cache, Kept } from './cache.js';
+import type { Publish } from './command.js';
 import { Driver, type Lines } from './driver.js';
 import { ClientError } from './errors.js';
 import { Events } from './events.js';
@@ -55,6 +58,8 @@ export interface ClientOptions<Value = string> {
    */
   WebSocket?: SocketConstructor;
   fetch?: Fetch;
+  /** For rooms: the browser's own by default; `false` for rooms that use no mesh. Node has none. */
+  RTCPeerConnection?: typeof RTCPeerConnection | false;
   /** In [0, 1); replaced in tests. */
   random?: () => number;
 }
@@ -105,6 +110,11 @@ export interface Client<Value = string> {
    * then it joins in. A slow loop pauses the channel, for everybody here, and nothing is lost.
    */
   messages(channel: string, offset?: string): AsyncIterableIterator<Message<Value>, undefined>;
+  /**
+   * Enters a room: who is there, and messages to and from them, from browser to browser where that can be. Resolves when the
+   * server has us in it. The first call loads what rooms need.
+   */
+  room(id: string, options?: RoomOptions): Promise<Room>;
   /** Ends everything: what was not answered fails with `closed`, and loops end. */
   close(): void;
 }
@@ -124,6 +134,11 @@ class ChannelClient<Value> implements Client<Value> {
   readonly #readers = new Map<string, Set<Reader<Message<Value>>>>();
   /** Channels that are followed for the sake of loops alone. */
   readonly #followed = new Set<string>();
+  readonly #roomsWorld: RoomsWorld;
+  #loading: Promise<Rooms> | undefined;
+  #rooms: Rooms | undefined;
+  /** Channels of rooms, which are nobody else's. */
+  readonly #taken = new Map<string, { take: (messages: WireMessage[]) => void; gap: () => void }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #nudge = () => this.#driver.nudge();
   readonly #flush = () => this.#cache?.flush();
@@ -142,7 +157,8 @@ class ChannelClient<Value> implements Client<Value> {
       dropped: (channel, error) => this.#dropped(channel, error),
     });
     this.#driver = new Driver(targetsOf(options.targets), linesOf(options), tokensOf(options), {
-      connected: (user, node) => this.#connected(user, node),
+      connected: (user, node, resumed) => this.#connected(user, node, resumed),
+      position: () => this.#rooms?.position,
       lost: (reason) => this.#lost(reason),
       heard: (heard) => this.#hear(heard),
       fault: (error) => this.#events.tell('error', error),
@@ -150,6 +166,7 @@ class ChannelClient<Value> implements Client<Value> {
       maySwitch: () => !this.#outbox.inDoubt(Date.now()),
       random,
     });
+    this.#roomsWorld = this.#worldOfRooms(options);
     globalThis.addEventListener?.('online', this.#nudge);
     globalThis.addEventListener?.('pagehide', this.#flush);
     void this.#driver.run();
@@ -185,7 +202,10 @@ class ChannelClient<Value> implements Client<Value> {
 
   async publish(channel: string, ...message: PublishArguments): Promise<string> {
     this.#mustBeOpen();
-    const publish = toPublish(channel, message, this.#encode);
+    return this.#publish(toPublish(channel, message, this.#encode));
+  }
+
+  async #publish(publish: Publish): Promise<string> {
     const answered = this.#outbox.add(this.#driver.nextId(), publish);
     this.#pump();
     const { offset } = await answered;
@@ -214,7 +234,24 @@ class ChannelClient<Value> implements Client<Value> {
     return reader;
   }
 
+  async room(id: string, options: RoomOptions = {}): Promise<Room> {
+    this.#mustBeOpen();
+    this.#loading ??= import('../rooms/rooms.js').then(({ Rooms }) =>
+      this.#begin(new Rooms(this.#roomsWorld)),
+    );
+    try {
+      await this.#loading;
+    } catch (error) {
+      // The network may be back at the next try.
+      this.#loading = undefined;
+      throw error;
+    }
+    this.#mustBeOpen();
+    return (await this.#loading).enter(id, options);
+  }
+
   close(): void {
+    this.#rooms?.end('closed');
     this.#driver.stop('closed', new ClientError('closed', 'the client was closed'));
   }
 
@@ -235,9 +272,42 @@ class ChannelClient<Value> implements Client<Value> {
     return kept instanceof Promise ? kept.then(begin) : begin(kept);
   }
 
-  #connected(user: User, node: string): void {
+  #begin(rooms: Rooms): Rooms {
+    this.#rooms = rooms;
+    const { state } = this;
+    if (state.kind === 'live') rooms.connected(state.user, undefined);
+    return rooms;
+  }
+
+  #worldOfRooms(options: ClientOptions<Value>): RoomsWorld {
+    const fetcher = fetchOf(options);
+    const { random = Math.random, RTCPeerConnection: Connection = globalThis.RTCPeerConnection } = options;
+    return {
+      state: () => this.state,
+      ask: (command, answered) => this.#driver.ask(command, answered),
+      follow: async (channel, take, gap) => {
+        if (!this.#followers.has(channel)) this.#taken.set(channel, { take, gap });
+        await this.subscribe(channel);
+      },
+      unfollow: (channel) => {
+        if (this.#taken.delete(channel)) void this.unsubscribe(channel);
+      },
+      publish: (channel, fields, maxlen) => this.#publish({ op: 'publish', channel, fields, maxlen }),
+      ice: async () => {
+        const { base, token } = await this.#driver.access();
+        const response = await fetcher(`${base}/ice`, { headers: { authorization: `Bearer ${token}` } });
+        return (await expectOk(response)).json();
+      },
+      fault: (error) => this.#events.tell('error', error),
+      random,
+      Connection: Connection || undefined,
+    };
+  }
+
+  #connected(user: User, node: string, resumed: boolean | undefined): void {
     this.#followers.connected();
     this.#pump();
+    this.#rooms?.connected(user, resumed);
     this.#events.tell('connect', { user, node });
   }
 
@@ -255,7 +325,7 @@ class ChannelClient<Value> implements Client<Value> {
     else if (heard.event === 'reply') {
       this.#outbox.answered(heard.id, heard.outcome, Date.now());
       this.#pump();
-    }
+    } else if (heard.event === 'other') this.#rooms?.hear(heard.name, heard.data);
   }
 
   /** Sends what can be sent, and comes back when more can. */
@@ -270,11 +340,21 @@ class ChannelClient<Value> implements Client<Value> {
   }
 
   #gap(channel: string, gap: Gap): void {
+    const taken = this.#taken.get(channel);
+    if (taken) {
+      taken.gap();
+      return;
+    }
     this.#cache?.clear(channel);
     this.#events.tell('gap', channel, gap);
   }
 
   #deliver(channel: string, wire: WireMessage[]): void {
+    const taken = this.#taken.get(channel);
+    if (taken) {
+      taken.take(wire);
+      return;
+    }
     if (this.#followers.isCached(channel)) this.#cache?.add(channel, wire);
     const messages = wire.map((message) => toMessage(message, this.#decode));
     const readers = this.#readers.get(channel) ?? [];
@@ -316,6 +396,7 @@ class ChannelClient<Value> implements Client<Value> {
     clearTimeout(this.#timer);
     for (const channel of [...this.#readers.keys()]) this.#endReaders(channel, isOurs ? undefined : error);
     this.#followers.end(error);
+    this.#rooms?.end(error.message);
     this.#outbox.end(error);
     if (!isOurs) this.#events.tell('error', error);
   }
@@ -348,8 +429,12 @@ function tokensOf<Value>({ token, getToken }: ClientOptions<Value>): Tokens {
   return new Tokens(() => token, false);
 }
 
+function fetchOf<Value>(options: ClientOptions<Value>): Fetch {
+  return options.fetch ?? ((url, init) => fetch(url, init));
+}
+
 function linesOf<Value>(options: ClientOptions<Value>): Lines {
   const Socket = options.WebSocket ?? globalThis.WebSocket;
-  const http = httpLines(options.fetch ?? ((url, init) => fetch(url, init)), Socket !== undefined);
+  const http = httpLines(fetchOf(options), Socket !== undefined);
   return Socket ? [socketLines(Socket), http] : [http];
 }

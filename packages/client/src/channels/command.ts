@@ -1,5 +1,5 @@
 /**
- * What a client says about channels, as one union. It serves the lines, which carry it.
+ * What a client says, as one union. It serves the lines, which carry it.
  * Invariant: what `encodeCommand` writes is one JSON object as `PROTOCOL.md` has it.
  */
 
@@ -21,11 +21,21 @@ export interface Subscribe {
   offset: string;
 }
 
+export interface Relay {
+  op: 'relay';
+  to: string;
+  event: string;
+  data: unknown;
+}
+
 export type Command =
-  | { op: 'auth'; token: string }
+  /** `lastEventId`: where the peer's stream is to go on. */
+  | { op: 'auth'; token: string; lastEventId?: string }
   | Subscribe
   | { op: 'unsubscribe'; channel: string }
   | Publish
+  | { op: 'join' | 'leave'; room: string }
+  | Relay
   | { op: 'ping' };
 
 export function encodeCommand(command: Command, id: number): string {

@@ -15,7 +15,9 @@ import type { Tokens } from './tokens.js';
 /** What the driver tells, and asks. */
 export interface DriverWorld {
   /** A line is ready: what waits can be sent. */
-  connected(user: User, node: string): void;
+  connected(user: User, node: string, resumed: boolean | undefined): void;
+  /** Where the peer's stream is to go on, if there was one. */
+  position(): string | undefined;
   lost(reason: string): void;
   heard(heard: Heard): void;
   /** The application is to know; the driver goes on. */
@@ -82,6 +84,11 @@ export class Driver {
     this.#asked.set(id, answered);
     this.#line?.send(command, id);
     return id;
+  }
+
+  /** The server in use, and a token for it. */
+  async access(): Promise<{ base: string; token: string }> {
+    return { base: this.#targets[this.#target] ?? '', token: await this.#tokens.current(Date.now()) };
   }
 
   /** Sends a command whose answer is `heard`. */
@@ -157,7 +164,8 @@ export class Driver {
         opened: () => {
           this.#unopened = 0;
           patience = setTimeout(() => ended({ code: BROKEN, reason: 'no answer to auth' }), AUTH_TIMEOUT);
-          line.send({ op: 'auth', token }, authId);
+          const lastEventId = this.#world.position();
+          line.send({ op: 'auth', token, ...(lastEventId !== undefined && { lastEventId }) }, authId);
         },
         ended,
         heard: (heard) => {
@@ -168,7 +176,7 @@ export class Driver {
           else if (since.live === undefined) {
             clearTimeout(patience);
             since.live = Date.now();
-            this.#begin(heard.user, heard.node);
+            this.#begin(heard);
           }
         },
       });
@@ -183,10 +191,10 @@ export class Driver {
     return this.#lines[this.#kind] ?? this.#lines[0];
   }
 
-  #begin(user: User, node: string): void {
-    this.#move({ type: 'connected', user, resumed: false });
+  #begin({ user, node, resumed }: Extract<Heard, { event: 'connected' }>): void {
+    this.#move({ type: 'connected', user, resumed: resumed ?? false });
     this.#planRenewal();
-    this.#world.connected(user, node);
+    this.#world.connected(user, node, resumed);
   }
 
   #hear(heard: Heard): void {

@@ -36,7 +36,7 @@ export type Heard =
   | { event: 'gap'; channel: string; after: string; oldest: string }
   | { event: 'draining' }
   | { event: 'error'; error: Refusal }
-  /** About rooms, or from a later server: not for this client. */
+  /** About rooms (`wire.ts` decodes it), or from a later server. */
   | { event: 'other'; name: string; data: Record<string, unknown> };
 
 export function decodeHeard(text: string): Heard | WireError {

@@ -14,7 +14,7 @@ import type { SseBlock } from '../sse.js';
 import { readStream } from '../stream.js';
 import type { Command, Publish, Subscribe } from './command.js';
 import { decodeHeard, decodeMessage, type Reply } from './heard.js';
-import { BROKEN, EXPIRED, type Line, type LineEvents, type OpenLine } from './line.js';
+import { BROKEN, EXPIRED, type Line, type LineEvents, type OpenLine, RESTARTS } from './line.js';
 
 /** Milliseconds for a request that is no stream. */
 const PATIENCE = 20_000;
@@ -33,6 +33,7 @@ class HttpLine implements Line {
   readonly #streams = new Map<string, AbortController>();
   /** The last publish of each channel under way. */
   readonly #queues = new Map<string, Promise<void>>();
+  #peer: Promise<boolean> | undefined;
   #lifetime: ReturnType<typeof setTimeout> | undefined;
   #token = '';
 
@@ -74,7 +75,7 @@ class HttpLine implements Line {
   async #carryOut(command: Command): Promise<Reply> {
     switch (command.op) {
       case 'auth':
-        return this.#introduce(command.token);
+        return this.#introduce(command.token, command.lastEventId);
       case 'subscribe':
         return this.#begin(command);
       case 'unsubscribe':
@@ -83,21 +84,84 @@ class HttpLine implements Line {
         return {};
       case 'publish':
         return this.#inTurn(command);
+      case 'join':
+        // Joining needs the peer's stream to be open.
+        await this.#connect();
+        return this.#post(`/${command.room}/join`);
+      case 'leave':
+        return this.#post(`/${command.room}/leave`);
+      case 'relay':
+        return this.#post(`/relay/${encodeURIComponent(command.to)}/${command.event}`, command.data);
       case 'ping':
         return {};
     }
   }
 
   /** Asks for something that every token may have, and so whether this one is taken. */
-  async #introduce(token: string): Promise<Reply> {
+  /** Asks for something that every token may have, and so whether this one is taken. */
+  async #introduce(token: string, lastEventId: string | undefined): Promise<Reply> {
     const isFirst = this.#token === '';
     this.#token = token;
     if (!isFirst) return {};
-    await this.#request('/ice', {});
+    const resumed = lastEventId === undefined ? undefined : await this.#connect(lastEventId);
+    if (resumed === undefined) await this.#request('/ice', {});
     if (this.#life.signal.aborted) return {};
     const id = readToken(token).id ?? '';
-    this.#events.heard({ event: 'connected', user: { id, username: id }, node: this.#base });
+    const user = { id, username: id };
+    this.#events.heard({
+      ...{ event: 'connected', user, node: this.#base },
+      ...(resumed !== undefined && { resumed }),
+    });
     return {};
+  }
+
+  /** Opens the peer's stream, and answers whether it goes on where it stood. */
+  #connect(position?: string): Promise<boolean> {
+    this.#peer ??= new Promise((done, failed) => {
+      const stream = this.#open('');
+      readStream({
+        url: `${this.#base}/connect`,
+        headers: {
+          authorization: `Bearer ${this.#token}`,
+          ...(position !== undefined && { 'last-event-id': position }),
+        },
+        fetch: this.#fetch,
+        signal: stream.signal,
+        onBlock: (block) => {
+          if (!stream.signal.aborted) this.#takePeer(block, done);
+        },
+      }).then(
+        () => this.#end(this.#endCode(), 'the stream was ended'),
+        (error) => {
+          failed(error);
+          if (!stream.signal.aborted) this.#end(this.#endCode(), String(error));
+        },
+      );
+    });
+    return this.#peer;
+  }
+
+  #takePeer({ event, data, id }: SseBlock, opened: (resumed: boolean) => void): void {
+    const told = data === undefined ? undefined : parseJson(data);
+    if (event === 'connected') opened(isRecord(told) && told.resumed === true);
+    // Another stream has taken its place: it ends, and the channels go on.
+    else if (event === 'replaced') this.#streams.get('')?.abort();
+    else if (event === 'draining') this.#end(RESTARTS, 'the node goes down');
+    if (event === 'ping' || event === 'connected' || event === 'draining') return;
+    const position = id === undefined ? {} : { position: id };
+    const about = isRecord(told) ? told : {};
+    this.#events.heard({
+      event: 'other',
+      name: told === undefined ? 'position' : event,
+      data: { ...about, ...position },
+    });
+  }
+
+  #post(path: string, data?: unknown): Promise<Reply> {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
+    return this.#request(path, data === undefined ? init : { ...init, body: JSON.stringify(data) }).then(
+      () => ({}),
+    );
   }
 
   /** Where a subscription begins: as a stream does not say it, the log is asked. That it has a gap, the stream says. */
