@@ -1,10 +1,10 @@
 /**
- * Empty pages that have the npm package at hand, on the origin of the server. They serve the tests of the package in a
- * browser.
+ * Empty pages that have the npm package at hand, on an origin of their own. They serve the tests of the package in a browser.
  * Invariant: what a page runs is the package as bundlers see it, and nothing of the board.
  */
+import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import type { BrowserContext, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { rolldown } from 'rolldown';
 
 const INDEX = fileURLToPath(new URL('../../packages/client/src/index.ts', import.meta.url));
@@ -38,27 +38,39 @@ export async function bundle(module: string): Promise<Bundle> {
   );
 }
 
-/** Lets every page of the context find `html` and the bundle under `/workshop/`, whatever the server has there. */
-export async function furnish(
-  context: BrowserContext,
-  origin: string,
-  files: Bundle,
-  html = '',
-): Promise<void> {
-  await context.route(`${origin}/workshop/**`, (route) => {
-    const name = new URL(route.request().url()).pathname.replace('/workshop/', '');
-    const code = files.get(name);
-    if (code !== undefined) return route.fulfill({ contentType: 'text/javascript', body: code });
-    const body =
-      html || '<!doctype html><title>workshop</title><script type="module" src="entry.js"></script>';
-    return route.fulfill({ contentType: 'text/html', body });
+export interface Workshop {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Serves the bundle, and an empty page that loads it. */
+export async function startWorkshop(files: Bundle): Promise<Workshop> {
+  const page =
+    '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/entry.js"></script>';
+  const server = createServer(({ url = '/' }, response) => {
+    const code = files.get(url.slice(1));
+    response.setHeader('content-type', code === undefined ? 'text/html' : 'text/javascript');
+    response.end(code ?? page);
   });
+  await new Promise<void>((listening) => {
+    server.listen(0, '127.0.0.1', listening);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
+  };
 }
 
 /** The bundle that puts the whole package into `window.toolkit`. */
 export const toolkit = () => bundle("import * as toolkit from 'inkwire'; window.toolkit = toolkit;");
 
-export async function enterWorkshop(page: Page, origin: string): Promise<void> {
-  await page.goto(`${origin}/workshop/`);
+export async function enterWorkshop(page: Page, url: string): Promise<void> {
+  await page.goto(url);
   await page.waitForFunction(() => window.toolkit !== undefined);
 }

@@ -5,6 +5,9 @@
 import { isRecord, parseJson } from './check.js';
 import { expectOk, type Fetch } from './http.js';
 
+/** Milliseconds; then it is tried again. */
+const GUEST_PATIENCE = 10_000;
+
 export interface Grant {
   token: string;
 }
@@ -29,6 +32,21 @@ export function anonymousAccess(base: string, username: () => string, fetch: Fet
     if (!isRecord(body) || typeof body.token !== 'string')
       throw new Error('/access answered without a token');
     return { token: body.token };
+  };
+}
+
+/**
+ * A `getToken` for guests: the server names them anew, and they stay who they are for as long as the page is open. Give it the
+ * server's origin, or nothing on a page the server itself has served.
+ */
+export function guestToken(base = '', username: string | (() => string) = 'guest'): () => Promise<string> {
+  const name = typeof username === 'string' ? () => username : username;
+  const access = anonymousAccess(base, name, (url, init) => fetch(url, init));
+  let held: string | undefined;
+  return async () => {
+    const { token } = await access(AbortSignal.timeout(GUEST_PATIENCE), held);
+    held = token;
+    return token;
   };
 }
 

@@ -1,5 +1,5 @@
 /** The npm package `inkwire`: channels that lose nothing, signalling that resumes, and a mesh of data channels on top of it. */
-export { type Access, anonymousAccess, type Grant, readToken } from './access.js';
+export { type Access, anonymousAccess, type Grant, guestToken, readToken } from './access.js';
 export type { Cache, Kept } from './channels/cache.js';
 export {
   type Client,
