@@ -1,6 +1,6 @@
 /** The types an application meets. They are checked by the compiler; running this file proves only that it is there. */
 import { expectTypeOf, test } from 'vitest';
-import { type Client, createClient, type Message } from '../src/index.js';
+import { type Client, createClient, type Message, type Room, type RoomPeer } from '../src/index.js';
 
 const options = { targets: 'http://127.0.0.1:9', token: 'a', WebSocket: class {} as never };
 
@@ -38,4 +38,20 @@ test('a WebSocket of a browser and of the package ws will do', () => {
   type Given = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['WebSocket']>;
   expectTypeOf<typeof globalThis.WebSocket>().toExtend<Given>();
   expectTypeOf<typeof import('ws').WebSocket>().toExtend<Given>();
+});
+
+test('rooms', () => {
+  const client = createClient(options);
+  expectTypeOf(client.room).returns.toEqualTypeOf<Promise<Room>>();
+  const listen = (room: Room) => {
+    expectTypeOf(room.peers).toEqualTypeOf<readonly RoomPeer[]>();
+    room.on('message', (peer, data) => {
+      expectTypeOf(peer.route).toEqualTypeOf<'mesh' | 'channel'>();
+      expectTypeOf(data).toEqualTypeOf<unknown>();
+    });
+    // @ts-expect-error: there is no such event
+    room.on('joined', () => undefined);
+  };
+  expectTypeOf(listen).parameter(0).toEqualTypeOf<Room>();
+  client.close();
 });
