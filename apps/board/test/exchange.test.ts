@@ -45,6 +45,7 @@ class World {
         this.nonsense += 1;
       },
     });
+    exchange.setLevel(true);
     const person = { replica, exchange };
     this.people.set(name, person);
     return person;

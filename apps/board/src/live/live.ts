@@ -173,7 +173,7 @@ export class Live {
       received: () => this.#changed(),
       opened: () => this.#point.request(),
     });
-    this.#refresh();
+    this.#changed();
   }
 
   #makeChannel(): BoardChannel {
@@ -212,9 +212,9 @@ export class Live {
   #changed(): void {
     if (this.#binding.waiting) this.#show.request();
     this.#copy?.request();
-    if (this.#channel.isDoubtful) this.#people?.part();
-    else this.#people?.setLevel(this.#channel.standing === 'level');
-    this.#wasLive ||= this.#channel.standing === 'level';
+    const { isDoubtful, standing } = this.#channel;
+    this.#people?.compare(isDoubtful ? 'doubtful' : standing === 'level' ? 'level' : 'behind');
+    this.#wasLive ||= standing === 'level';
     this.#send.request();
   }
 

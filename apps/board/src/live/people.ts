@@ -35,9 +35,6 @@ export class People {
   readonly #cursors = new Cursors();
   readonly #names = new Map<string, string>();
   readonly #comings = { joined: 0, left: 0 };
-  /** Peers that can be written to, and were not met yet. */
-  readonly #unmet = new Set<string>();
-  #mayMeet = false;
 
   constructor(room: string, name: string, pass: Pass, replica: Replica, world: PeopleWorld) {
     this.#world = world;
@@ -74,7 +71,7 @@ export class People {
 
   /** Whether everybody who can be reached has told us all they have. */
   get isLevel(): boolean {
-    return this.#exchange.level && this.#unmet.size === 0;
+    return this.#exchange.level;
   }
 
   /** Whether everybody sees over the mesh what is drawn here. */
@@ -103,21 +100,10 @@ export class People {
     this.#exchange.rename(name);
   }
 
-  /** Compares boards from now on, or not: ours is level with the channel, or it is not. */
-  setLevel(isLevel: boolean): void {
-    this.#mayMeet = isLevel;
-    if (!isLevel) return;
-    for (const id of this.#unmet) this.#exchange.open(id);
-    this.#unmet.clear();
-  }
-
-  /** Meets everybody anew once ours is level: until then it may hold what is no more. */
-  part(): void {
-    this.#mayMeet = false;
-    for (const { peer, state } of this.links) {
-      this.#exchange.close(peer.id);
-      if (state.kind === 'connected') this.#unmet.add(peer.id);
-    }
+  /** How our board stands to the channel: only one that is level is compared with those of others. */
+  compare(standing: 'level' | 'behind' | 'doubtful'): void {
+    if (standing === 'doubtful') this.#exchange.part();
+    else this.#exchange.setLevel(standing === 'level');
   }
 
   /** Sends what waits. To be called after changes, at the pace they are to be seen. */
@@ -152,8 +138,7 @@ export class People {
     const { peer } = happening;
     switch (happening.type) {
       case 'open':
-        if (this.#mayMeet) this.#exchange.open(peer.id);
-        else this.#unmet.add(peer.id);
+        this.#exchange.open(peer.id);
         this.#world.opened();
         break;
       case 'drain':
@@ -166,7 +151,6 @@ export class People {
         return;
       case 'left':
         this.#exchange.close(peer.id);
-        this.#unmet.delete(peer.id);
         this.#cursors.forget(peer.id);
         break;
       case 'joined':

@@ -9,8 +9,8 @@
  * long ago.
  *
  * Where the log cannot reach back (`gap`), it is read anew from its beginning, and what is in neither the log nor unsent
- * goes from the board. One case is told apart. A log that has no message from before the gap, and taught us nothing, was
- * wiped: then the board is not what is wrong, and it is published again.
+ * goes from the board. One case is told apart. A log that ends before the gap has lost its tail; one that has no message from
+ * before the gap, and taught us nothing, was wiped. Then the board is not what is wrong, and it is published again.
  */
 import { isAfter } from 'inkwire';
 import { Budget } from './budget.js';
@@ -54,10 +54,12 @@ export type Standing = 'away' | 'reading' | 'level';
 /** The log, read from its beginning because it could not reach back to `cursor`. */
 interface Anew {
   cursor: string;
-  /** The newest version of each key. */
-  seen: Map<string, string>;
+  /** What it holds. */
+  seen: Set<string>;
   /** Whether it has a message from before the gap, or one that was new to us. */
   isKnown: boolean;
+  /** Whether it ends before the gap: it has lost its tail. */
+  isShort: boolean;
 }
 
 const BEGINNING = '0';
@@ -72,8 +74,11 @@ export class BoardChannel {
   readonly unsent: Unsent;
   #standing: Standing = 'away';
   #isFollowing = false;
+  #wasLevel = false;
   #cursor = BEGINNING;
   #anew: Anew | undefined;
+  /** The pages are those of the whole log: a later one that cannot prove to continue an earlier one hides nothing. */
+  #isWhole = false;
   #ticket = 0;
 
   constructor(replica: Replica, world: ChannelWorld) {
@@ -108,7 +113,8 @@ export class BoardChannel {
 
   connected(): void {
     this.#standing = 'reading';
-    this.#read();
+    if (this.#anew) this.#begin();
+    else this.#readFrom(this.#cursor);
   }
 
   lost(): void {
@@ -118,10 +124,11 @@ export class BoardChannel {
 
   page(ticket: number, { messages, head, gap }: Page): void {
     if (ticket !== this.#ticket || this.#standing !== 'reading') return;
-    if (gap) {
+    if (gap && !this.#isWhole) {
       this.#begin();
       return;
     }
+    if (this.#anew && isAfter(this.#anew.cursor, head)) this.#anew.isShort = true;
     for (const message of messages) {
       this.#take(message);
       this.#cursor = later(message.offset, this.#cursor);
@@ -169,15 +176,22 @@ export class BoardChannel {
     return { sent, isMore: most < free && entries.length === most };
   }
 
+  #readFrom(place: string): void {
+    this.#cursor = place;
+    this.#isWhole = place === BEGINNING;
+    this.#read();
+  }
+
   #read(): void {
     this.#ticket += 1;
     this.#world.read(this.#cursor, this.#ticket);
   }
 
   #begin(): void {
-    this.#anew = { cursor: this.offset, seen: new Map(), isKnown: this.#anew?.isKnown ?? false };
-    this.#cursor = BEGINNING;
-    this.#read();
+    // A copy may stem from just such a reading that was broken off: then nothing it is taught is new to it.
+    const { isKnown = !this.#wasLevel, isShort = false } = this.#anew ?? {};
+    this.#anew = { cursor: this.offset, seen: new Set(), isKnown, isShort };
+    this.#readFrom(BEGINNING);
   }
 
   #take(message: BoardMessage): void {
@@ -191,29 +205,33 @@ export class BoardChannel {
     this.unsent.look(this.#world.now());
     const outcome = this.#replica.put(element, 'channel');
     this.unsent.told(id, version);
+    // It had something newer: a deletion that it has forgotten since, or a tail that it has lost.
+    if (beats(this.#replica.get(id)?.version ?? '', version)) this.unsent.doubt(id, this.#world.now());
     if (!this.#anew) return;
-    if (beats(version, this.#anew.seen.get(id))) this.#anew.seen.set(id, version);
+    this.#anew.seen.add(id);
     this.#anew.isKnown ||= outcome === 'taken' || !isAfter(message.offset, this.#anew.cursor);
   }
 
   #level(head: string): void {
     if (this.#anew) this.#settleAnew(this.#anew, head);
     this.#anew = undefined;
+    // The newest message may have been a tombstone, and be gone: what was before it could not be continued.
+    this.#cursor = later(head, this.#cursor);
     this.#standing = 'level';
+    this.#wasLevel = true;
     if (this.#isFollowing) return;
     this.#isFollowing = true;
     this.#world.follow(this.#cursor);
   }
 
-  #settleAnew({ seen, isKnown }: Anew, head: string): void {
+  #settleAnew({ seen, isKnown, isShort }: Anew, head: string): void {
     const now = this.#world.now();
     this.unsent.look(now);
-    const isWiped = !isKnown && (seen.size > 0 || head === UNUSED);
+    const hasLost = isShort || (!isKnown && (seen.size > 0 || head === UNUSED));
     for (const id of [...this.#replica.ids()]) {
-      const version = seen.get(id);
-      const held = this.#replica.get(id)?.version ?? '';
-      if (version !== undefined ? beats(held, version) : isWiped) this.unsent.add(id, now);
-      else if (version === undefined && !this.unsent.has(id)) this.#replica.forget(id);
+      if (seen.has(id) || this.unsent.has(id)) continue;
+      if (hasLost) this.unsent.add(id, now);
+      else this.#replica.forget(id);
     }
   }
 }

@@ -6,6 +6,9 @@
  * On meeting, each asks the other what it lacks, by naming the versions it has. One peer is asked at a time: so a
  * newcomer to a full room fetches the board once, and from the others only what the first did not have.
  *
+ * Nobody is met before our board is known to be level with the room's channel: it may hold what was deleted long ago, and
+ * would bring it back.
+ *
  * After that each sends what is made at its own place, to everybody. That is not enough where two of a room cannot reach
  * each other, or one leaves while another arrives: so a board that has come to rest names its digest, and whoever holds
  * something else asks again. At rest nothing is said.
@@ -51,6 +54,9 @@ export class Exchange {
   readonly #replica: Replica;
   readonly #world: ExchangeWorld;
   readonly #peers = new Map<string, Peer>();
+  /** Peers that can be written to, and were not met yet. */
+  readonly #unmet = new Set<string>();
+  #mayMeet = false;
   #name: string;
   /** Who is still to be asked; the first of them is being asked since `#askedAt`. */
   #toAsk: string[] = [];
@@ -66,12 +72,28 @@ export class Exchange {
 
   /** Whether every peer that was met has told us all it has. */
   get level(): boolean {
-    return this.#toAsk.length === 0;
+    return this.#toAsk.length === 0 && this.#unmet.size === 0;
+  }
+
+  /** Our board is level with the channel, or may not be: whoever comes now is met, or waits. */
+  setLevel(isLevel: boolean): void {
+    this.#mayMeet = isLevel;
+    if (isLevel) for (const id of [...this.#unmet]) this.open(id);
+  }
+
+  /** Our board may hold what is no more: everybody is met anew, once it is level. */
+  part(): void {
+    this.#mayMeet = false;
+    for (const id of [...this.#peers.keys()]) this.open(id);
   }
 
   /** A peer can be written to, for the first time or again. */
   open(id: string): void {
     this.close(id);
+    if (!this.#mayMeet) {
+      this.#unmet.add(id);
+      return;
+    }
     const peer: Peer = {
       follower: this.#replica.follow('here'),
       begun: new Map(),
@@ -89,6 +111,7 @@ export class Exchange {
   close(id: string): void {
     this.#peers.get(id)?.follower.end();
     this.#peers.delete(id);
+    this.#unmet.delete(id);
     this.#answered(id);
   }
 

@@ -83,8 +83,12 @@ export class Unsent {
   /** Takes note of what has changed. To be called before anything is asked. */
   look(now: number): void {
     for (const id of this.#here.take()) this.#enter(id, true, now, now);
-    for (const id of this.#peers.take())
-      this.#enter(id, false, now, now + ADOPT_AFTER * (1 + this.#random()));
+    for (const id of this.#peers.take()) this.doubt(id, now);
+  }
+
+  /** The channel may lack this one. Unless it is heard to have it, we publish it, after a while. */
+  doubt(id: string, now: number): void {
+    this.#enter(id, false, now, now + ADOPT_AFTER * (1 + this.#random()));
   }
 
   /** Takes over what peers had time enough to publish. */

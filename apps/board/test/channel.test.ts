@@ -1,0 +1,617 @@
+/**
+ * Boards on a channel and a mesh, through drops, restarts, gaps, refusals and wiped logs: in the end all replicas hold the
+ * same, and that is what the channel holds. And at no moment does a page take for saved what the channel never had.
+ *
+ * The channel here is a value: the keyed log of the protocol, with collected tombstones and pages of three.
+ *
+ * Breakages tried on purpose, and how many of these they fail: settled when sent, not when answered (400); an answer that
+ * settles whatever version is held by then (341); a failed publish that is not tried again (242); what is unsent not brought
+ * back after a restart (451); what a dead peer has left not adopted (53); a gap in a page that is ignored (31), or in the
+ * subscription (7), or taken for one between two pages of the whole log (117); following from the last message instead of the
+ * head (19); a gap that forgets nothing (63), or what is unsent too (92), or publishes everything (50); an offset that is
+ * kept while the log is read anew (3); a log wiped (31) or cut short (52) and taken for true; what the channel has
+ * lost and we have, not doubted (68); peers met before the board is level (16).
+ */
+import { describe, expect, test } from 'vitest';
+import { BoardChannel } from '../src/sync/channel.js';
+import type { BoardElement } from '../src/sync/element.js';
+import { Exchange } from '../src/sync/exchange.js';
+import { type BoardMessage, type Draft, parseElement } from '../src/sync/message.js';
+import { type Follower, Replica } from '../src/sync/replica.js';
+import type { Outcome } from '../src/sync/unsent.js';
+import { below, changed, pick, type Random, rectangle, seeded } from './drawing.js';
+
+const LIMIT = 3;
+const offsetOf = (at: number) => `${at}-0`;
+const placeOf = (offset: string) => Number(offset.split('-')[0]);
+
+/** The keyed log of one room. */
+class Log {
+  #entries = new Map<string, { at: number; draft: Draft }>();
+  /** Time goes on when the log is wiped: its offsets are milliseconds. */
+  #clock = 0;
+  #head = 0;
+  #begun = 1;
+  #floor = 0;
+  readonly ever = new Map<string, string>();
+  wipes = 0;
+
+  get entries(): Draft[] {
+    return [...this.#entries.values()].map(({ draft }) => draft);
+  }
+
+  /** The message, if it is a new one. */
+  publish(draft: Draft): BoardMessage | undefined {
+    const held = this.#entries.get(draft.key);
+    if (held && held.draft.version >= draft.version) return undefined;
+    this.#clock += 1;
+    this.#head = this.#clock;
+    this.#entries.set(draft.key, { at: this.#head, draft });
+    if (draft.version > (this.ever.get(draft.key) ?? '')) this.ever.set(draft.key, draft.version);
+    return message(this.#head, draft);
+  }
+
+  read(after: string): { messages: BoardMessage[]; head: string; gap: boolean } {
+    const place = placeOf(after);
+    const gap = !this.continues(after);
+    const messages = [...this.#entries.values()]
+      .sort((a, b) => a.at - b.at)
+      .filter(({ at }) => at > place)
+      .slice(0, LIMIT)
+      .map(({ at, draft }) => message(at, draft));
+    return { messages, head: offsetOf(this.#head), gap };
+  }
+
+  continues(after: string): boolean {
+    const place = placeOf(after);
+    return place === 0 || (place >= this.#floor && place <= this.#head && place >= this.#begun);
+  }
+
+  /** Tombstones are forgotten; whoever has not seen them yet can not be told. */
+  collect(): void {
+    for (const [key, { at, draft }] of this.#entries) {
+      if (!draft.isTombstone) continue;
+      this.#entries.delete(key);
+      this.#floor = Math.max(this.#floor, at);
+    }
+  }
+
+  /** The way back to what is there now: a failover to somebody who lacks the tail. */
+  remember(): () => void {
+    const entries = new Map(this.#entries);
+    const [head, floor] = [this.#head, this.#floor];
+    return () => {
+      this.#entries = entries;
+      this.#head = head;
+      this.#floor = floor;
+    };
+  }
+
+  wipe(): void {
+    this.#entries = new Map();
+    this.#clock += 1;
+    this.#begun = this.#clock + 1;
+    this.#head = 0;
+    this.#floor = 0;
+    this.wipes += 1;
+  }
+}
+
+const message = (at: number, { key, version, text, isTombstone }: Draft): BoardMessage => ({
+  offset: offsetOf(at),
+  '@key': key,
+  '@version': version,
+  ...(isTombstone && { '@deleted': true }),
+  element: text,
+});
+
+interface Disk {
+  offset: string;
+  elements: Map<string, { text: string; isUnsent: boolean }>;
+}
+
+/** One page: a replica, its way to the channel, its way to the peers, and what its browser keeps. */
+class Page {
+  readonly replica = new Replica();
+  readonly channel: BoardChannel;
+  readonly exchange: Exchange;
+  readonly dirty: Follower;
+  isConnected = false;
+  /** The subscription's cursor, while there is one. */
+  cursor: number | undefined;
+  /** What is on its way to us or from us. */
+  requests: (() => void)[] = [];
+  /** Publishes without an answer: sent again with every connection. */
+  publishes: { draft: Draft; isSent: boolean }[] = [];
+
+  constructor(
+    readonly name: string,
+    readonly world: World,
+    readonly disk: Disk,
+  ) {
+    this.dirty = this.replica.follow('here', 'peer', 'channel');
+    this.channel = new BoardChannel(this.replica, {
+      now: () => world.time,
+      random: world.random,
+      publish: (draft) => {
+        this.publishes.push({ draft, isSent: false });
+      },
+      read: (after, ticket) => {
+        const request = () => {
+          this.channel.page(ticket, world.log.read(after));
+          this.compare();
+        };
+        if (this.isConnected) this.requests.push(request);
+      },
+      follow: (after) => this.follow(after),
+      unfollow: () => {
+        this.cursor = undefined;
+      },
+      onNonsense: () => {
+        throw new Error('nothing here is nonsense');
+      },
+      onSettled: (id) => this.dirty.mark(id),
+    });
+    this.exchange = new Exchange(this.replica, name, {
+      now: () => world.time,
+      send: (to, text) => world.send(name, to, text),
+      onName: () => undefined,
+      onNonsense: () => {
+        throw new Error('nothing here is nonsense');
+      },
+    });
+    this.restore();
+  }
+
+  edit(random: Random, fields: Partial<BoardElement> = {}): void {
+    const { id = `e${below(7, random)}` } = fields;
+    const held = this.replica.get(id)?.element ?? rectangle({ id, version: 1 });
+    this.world.nonce += 1;
+    const edit: BoardElement = { ...changed(held, random), versionNonce: this.world.nonce, ...fields };
+    this.replica.put(edit, 'here');
+    if (this.channel.standing !== 'level') this.world.mayRevive.add(id);
+  }
+
+  follow(after: string): void {
+    if (!this.world.log.continues(after)) this.requests.push(() => this.gap());
+    else this.cursor = placeOf(after);
+  }
+
+  /** As the page does whenever the channel has told it something. */
+  compare(): void {
+    const { isDoubtful, standing } = this.channel;
+    if (isDoubtful) this.exchange.part();
+    else this.exchange.setLevel(standing === 'level');
+  }
+
+  /** What the page does by itself, again and again. */
+  turn(random: Random): void {
+    this.channel.flush(() => random() < 0.2);
+    this.exchange.flush();
+  }
+
+  connect(): void {
+    if (this.isConnected) return;
+    this.isConnected = true;
+    for (const publish of this.publishes) publish.isSent = false;
+    this.channel.connected();
+    this.compare();
+    const { cursor } = this;
+    this.cursor = undefined;
+    if (cursor !== undefined) this.follow(offsetOf(cursor));
+  }
+
+  drop(): void {
+    this.isConnected = false;
+    this.requests = [];
+    this.channel.lost();
+    this.compare();
+  }
+
+  /** One thing arrives. */
+  step(random: Random): void {
+    if (!this.isConnected) return;
+    const what = random();
+    if (what < 0.3) this.requests.shift()?.();
+    else if (what < 0.6) this.publishOne(random);
+    else this.hearOne();
+  }
+
+  publishOne(random: Random): void {
+    const [first] = this.publishes;
+    if (!first) return;
+    const { draft } = first;
+    const answer = (outcome: Outcome) => {
+      this.publishes.shift();
+      this.channel.answered(draft.key, draft.version, outcome);
+    };
+    const luck = this.world.isPeaceful ? 1 : random();
+    if (luck < 0.1) answer('failed');
+    else {
+      // It may be stored, and the answer lost: then it is sent again.
+      this.world.store(draft);
+      if (luck > 0.3) answer('stored');
+    }
+  }
+
+  hearOne(): void {
+    const { cursor } = this;
+    if (cursor === undefined) return;
+    const [next] = this.world.log.read(offsetOf(cursor)).messages;
+    if (!this.world.log.continues(offsetOf(cursor))) {
+      this.gap();
+      return;
+    }
+    if (!next) return;
+    this.cursor = placeOf(next.offset);
+    this.channel.messages([next]);
+  }
+
+  gap(): void {
+    this.channel.gap();
+    this.compare();
+  }
+
+  /** What the browser keeps, written as the page does: what has changed, and how far it goes, at one moment. */
+  keep(): void {
+    this.channel.unsent.look(this.world.time);
+    for (const id of this.dirty.take()) {
+      const entry = this.replica.get(id);
+      if (!entry) this.disk.elements.delete(id);
+      else
+        this.disk.elements.set(id, {
+          text: this.replica.textOf(entry),
+          isUnsent: this.channel.unsent.has(id),
+        });
+    }
+    this.disk.offset = this.channel.offset;
+  }
+
+  restore(): void {
+    const unsent: string[] = [];
+    for (const [id, { text, isUnsent }] of this.disk.elements) {
+      const element = parseElement(text);
+      if (!element) throw new Error('what is kept is an element');
+      this.replica.put(element, 'channel');
+      if (isUnsent) unsent.push(id);
+    }
+    this.dirty.take();
+    this.channel.resume(this.disk.offset, unsent);
+  }
+}
+
+interface Letter {
+  from: string;
+  to: string;
+  text: string;
+}
+
+class World {
+  readonly log = new Log();
+  readonly pages = new Map<string, Page>();
+  letters: Letter[] = [];
+  time = 0;
+  isPeaceful = false;
+  nonce = 0;
+  /** Whether pages can reach each other at all. */
+  isLinked = true;
+  /** Elements that were edited by somebody who could not know that they had been deleted. */
+  readonly mayRevive = new Set<string>();
+
+  constructor(
+    readonly random: Random,
+    names: readonly string[],
+  ) {
+    for (const name of names) this.open(name, { offset: '0', elements: new Map() });
+  }
+
+  open(name: string, disk: Disk): void {
+    this.pages.set(name, new Page(name, this, disk));
+  }
+
+  /** The page dies without a word; another begins with what the browser has kept. */
+  restart(name: string): void {
+    this.part(name);
+    this.open(name, this.pages.get(name)?.disk ?? { offset: '0', elements: new Map() });
+  }
+
+  meet(a: string, b: string): void {
+    if (a === b || !this.isLinked) return;
+    this.pages.get(a)?.exchange.open(b);
+    this.pages.get(b)?.exchange.open(a);
+  }
+
+  part(name: string): void {
+    for (const page of this.pages.values()) page.exchange.close(name);
+    for (const other of this.pages.keys()) this.pages.get(name)?.exchange.close(other);
+    this.letters = this.letters.filter(({ from, to }) => from !== name && to !== name);
+  }
+
+  send(from: string, to: string, text: string): 'sent' {
+    this.letters.push({ from, to, text });
+    return 'sent';
+  }
+
+  deliver(): void {
+    const [letter] = this.letters.splice(below(this.letters.length, this.random), 1);
+    if (letter) this.pages.get(letter.to)?.exchange.take(letter.from, letter.text);
+  }
+
+  store(draft: Draft): void {
+    this.log.publish(draft);
+  }
+
+  collect(): void {
+    // Whoever has something unsent of an element could not know that it was deleted.
+    for (const { channel, replica, disk } of this.pages.values()) {
+      channel.unsent.look(this.time);
+      for (const id of replica.ids()) if (channel.unsent.has(id)) this.mayRevive.add(id);
+      for (const [id, { isUnsent }] of disk.elements) if (isUnsent) this.mayRevive.add(id);
+    }
+    this.log.collect();
+  }
+
+  /** They are connected, nothing is refused, and time passes until nothing happens any more. */
+  settle(names: readonly string[] = NAMES): void {
+    this.isPeaceful = true;
+    const pages = [...this.pages.values()].filter(({ name }) => names.includes(name));
+    for (const page of pages) page.connect();
+    for (const a of names) for (const b of names) if (a < b) this.meet(a, b);
+    for (let round = 0; round < 40; round += 1) {
+      for (const page of pages) {
+        page.turn(() => 1);
+        for (let at = 0; at < 60; at += 1) {
+          page.requests.shift()?.();
+          page.publishOne(this.random);
+          page.hearOne();
+        }
+      }
+      while (this.letters.length > 0) this.deliver();
+      this.time += 2_500;
+    }
+    this.isPeaceful = false;
+  }
+
+  /** What is not unsent was in the channel, in this version or a newer one. */
+  checkHonesty(): void {
+    for (const { name, channel, replica } of this.pages.values()) {
+      channel.unsent.look(this.time);
+      for (const id of replica.ids()) {
+        if (channel.unsent.has(id)) continue;
+        const { version = '' } = replica.get(id) ?? {};
+        const had = this.log.ever.get(id) ?? '';
+        if (version > had)
+          throw new Error(`${name} takes ${id} ${version} for saved; the channel had ${had}`);
+      }
+    }
+  }
+}
+
+const NAMES = ['ann', 'bob', 'cay'] as const;
+
+/** The living elements, by id. */
+const living = (elements: Iterable<BoardElement | undefined>) =>
+  Object.fromEntries(
+    [...elements]
+      .filter((element) => element !== undefined && !element.isDeleted)
+      .map((element) => [element?.id, element])
+      .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+  );
+
+interface Weather {
+  gaps: boolean;
+  wipes: boolean;
+}
+
+function live(seed: number, weather: Weather): World {
+  const world = new World(seeded(seed), NAMES);
+  world.isLinked = seed % 3 !== 0;
+  struggle(world, 600, weather);
+  world.settle();
+  world.checkHonesty();
+  return world;
+}
+
+/** Anything may happen, at any time. */
+function struggle(world: World, steps: number, { gaps, wipes }: Weather): void {
+  const { random } = world;
+  for (let step = 0; step < steps; step += 1) {
+    const page = world.pages.get(pick(NAMES, random));
+    if (!page) throw new Error('nobody');
+    const what = random();
+    world.time += below(400, random);
+    if (what < 0.18) page.edit(random);
+    else if (what < 0.35) page.turn(random);
+    else if (what < 0.62) page.step(random);
+    else if (what < 0.74) world.deliver();
+    else if (what < 0.8) page.keep();
+    else if (what < 0.84) page.connect();
+    else if (what < 0.87) page.drop();
+    else if (what < 0.9) world.meet(page.name, pick(NAMES, random));
+    else if (what < 0.92) world.part(page.name);
+    else if (what < 0.94) world.restart(page.name);
+    else if (what < 0.95) world.time += 12_000;
+    else if (what < 0.965 && gaps) world.collect();
+    else if (what < 0.97 && wipes) world.log.wipe();
+    world.checkHonesty();
+  }
+}
+
+interface Absence {
+  world: World;
+  /** What was there before, living or not. */
+  before: string[];
+  /** What the others have deleted since. */
+  deleted: Set<string>;
+  /** What the absent page has changed meanwhile. */
+  changed: Set<string>;
+}
+
+/**
+ * Everybody has everything; then one is away, and the others delete some of it. They may be told so in a mess: the absent
+ * page comes back to peers before the channel, or as a new page with what its browser has kept.
+ */
+function absence(seed: number, meanwhile: (world: World) => void): Absence {
+  const random = seeded(seed);
+  const world = new World(random, NAMES);
+  world.isLinked = seed % 4 !== 0;
+  const pages = () => [...world.pages.values()];
+  for (let at = 0; at < 12; at += 1)
+    pages()[at % 3]?.edit(random, { id: `e${at}`, isDeleted: random() < 0.1 });
+  world.settle();
+  const before = world.log.entries.map(({ key }) => key);
+  for (const page of pages()) page.keep();
+  const [absent] = pages();
+  absent?.drop();
+  world.part('ann');
+  const deleted = new Set<string>();
+  for (let at = 0; at < 12; at += 1) {
+    const [id, eraser] = [`e${at}`, pages()[1 + below(2, random)]];
+    if (random() < 0.4) {
+      eraser?.edit(random, { id, isDeleted: true });
+      deleted.add(id);
+    } else if (random() < 0.3) eraser?.edit(random, { id, isDeleted: false });
+  }
+  world.settle(['bob', 'cay']);
+  const changed = new Set<string>();
+  for (let at = 0; at < 12; at += 1) {
+    if (random() < 0.8) continue;
+    absent?.edit(random, { id: `e${at}`, isDeleted: false });
+    changed.add(`e${at}`);
+  }
+  absent?.edit(random, { id: 'new', isDeleted: false });
+  meanwhile(world);
+  absent?.keep();
+  if (random() < 0.5) world.restart('ann');
+  // Those who remember the deletions may be gone themselves: then only the channel's word is left.
+  for (const name of ['bob', 'cay']) {
+    if (random() < 0.3) continue;
+    world.part(name);
+    world.open(name, { offset: '0', elements: new Map() });
+  }
+  world.settle(['bob', 'cay']);
+  if (random() < 0.5) world.meet('ann', 'bob');
+  for (let at = 0; at < 30; at += 1) {
+    const ann = world.pages.get('ann');
+    world.deliver();
+    ann?.turn(random);
+    ann?.requests.shift()?.();
+    world.pages.get('bob')?.turn(random);
+    if (at >= 10) ann?.connect();
+    if (random() < 0.1) ann?.keep();
+    if (random() < 0.05) world.restart('ann');
+  }
+  world.settle();
+  world.checkHonesty();
+  return { world, before, deleted, changed };
+}
+
+function checkEqual(world: World): void {
+  const truth = living(world.log.entries.map(({ text }) => parseElement(text)));
+  for (const { name, replica, channel } of world.pages.values()) {
+    const board = living([...replica.ids()].map((id) => replica.get(id)?.element));
+    expect(board, name).toEqual(truth);
+    expect(channel.standing).toBe('level');
+    expect(channel.unsent.state.count, `unsent at ${name}`).toBe(0);
+  }
+}
+
+describe('drops, restarts and refusals: nothing the channel had is lost', () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    test(`seed ${seed}`, () => {
+      const world = live(seed, { gaps: false, wipes: false });
+      checkEqual(world);
+      const held = new Map(world.log.entries.map(({ key, version }) => [key, version]));
+      for (const [id, version] of world.log.ever) expect(held.get(id)).toBe(version);
+    });
+  }
+});
+
+describe('collected tombstones: what was deleted stays so, unless somebody who could not know goes on with it', () => {
+  for (let seed = 1001; seed <= 1100; seed += 1) {
+    test(`seed ${seed}`, () => {
+      const world = live(seed, { gaps: true, wipes: false });
+      checkEqual(world);
+      for (const { key, version, isTombstone } of world.log.entries) {
+        if (isTombstone || world.mayRevive.has(key)) continue;
+        expect(version, `${key} is back`).toBe(world.log.ever.get(key));
+      }
+    });
+  }
+});
+
+describe('whoever was away for longer than deletions are known', () => {
+  for (let seed = 3001; seed <= 3100; seed += 1) {
+    test(`seed ${seed}`, () => {
+      const { world, deleted, changed } = absence(seed, (about) => about.log.collect());
+      checkEqual(world);
+      const there = new Set(
+        world.log.entries.filter(({ isTombstone }) => !isTombstone).map(({ key }) => key),
+      );
+      for (const id of deleted) if (!changed.has(id)) expect(there.has(id), `${id} is back`).toBe(false);
+      expect(there.has('new')).toBe(true);
+    });
+  }
+});
+
+describe('a log that has lost its tail is given it again', () => {
+  for (let seed = 4001; seed <= 4060; seed += 1) {
+    test(`seed ${seed}`, () => {
+      const random = seeded(seed);
+      const world = new World(random, NAMES);
+      const draw = () => {
+        for (const page of world.pages.values()) for (let n = 0; n < 5; n += 1) page.edit(random);
+        world.settle();
+      };
+      draw();
+      const failOver = world.log.remember();
+      draw();
+      const before = new Map(world.log.entries.map(({ key, version }) => [key, version]));
+      for (const page of world.pages.values()) {
+        page.keep();
+        // Whoever stays connected hears of it from the subscription.
+        if (random() < 0.5) page.drop();
+      }
+      failOver();
+      if (random() < 0.5) world.restart('bob');
+      world.settle();
+      checkEqual(world);
+      expect(new Map(world.log.entries.map(({ key, version }) => [key, version]))).toEqual(before);
+    });
+  }
+});
+
+describe('a log that is wiped is filled again by whoever has the board', () => {
+  for (let seed = 2001; seed <= 2060; seed += 1) {
+    test(`seed ${seed}`, () => {
+      checkEqual(live(seed, { gaps: true, wipes: true }));
+    });
+  }
+
+  for (let seed = 5001; seed <= 5040; seed += 1) {
+    test(`with everything, if all were level: seed ${seed}`, () => {
+      const random = seeded(seed);
+      const world = new World(random, NAMES);
+      for (let n = 0; n < 30; n += 1) world.pages.get('ann')?.edit(random);
+      world.settle();
+      const before = living(world.log.entries.map(({ text }) => parseElement(text)));
+      expect(Object.keys(before).length).toBeGreaterThan(2);
+      // Something of somebody's may be on its way, and arrive in the new log before it is read.
+      const late = random() < 0.5;
+      if (late) {
+        world.pages.get('bob')?.edit(random, { id: 'late', isDeleted: false });
+        world.pages.get('bob')?.turn(() => 1);
+      }
+      for (const page of world.pages.values()) page.drop();
+      world.log.wipe();
+      if (late) {
+        world.pages.get('bob')?.connect();
+        world.pages.get('bob')?.publishOne(() => 1);
+      }
+      world.settle();
+      const after = living(world.log.entries.map(({ text }) => parseElement(text)));
+      expect(Object.keys(after).filter((id) => id !== 'late')).toEqual(Object.keys(before));
+      checkEqual(world);
+    });
+  }
+});
