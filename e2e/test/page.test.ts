@@ -199,7 +199,7 @@ test('tools that would not be shared are not offered', async () => {
   for (const tool of ['Web Embed', 'Mermaid to Excalidraw', 'Generate', 'Text to diagram']) {
     expect(await ann.page.getByText(tool, { exact: true }).locator('visible=true').count(), tool).toBe(0);
   }
-  expect(await ann.page.getByTestId('toolbar-image').count()).toBe(0);
+  expect(await ann.page.getByTestId('toolbar-image').count()).toBe(1);
 });
 
 test('on a phone nothing is lost, and a finger draws', async () => {

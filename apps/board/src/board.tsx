@@ -1,16 +1,16 @@
 /**
- * The page: the editor, and around it the room. It serves whoever opens a link.
+ * The page: the editor, and around it the room; or the view of one. It serves whoever opens a link.
  * Invariant: the canvas needs nothing but itself: one can draw before, without and after any connection.
  */
 import { Excalidraw } from '@excalidraw/excalidraw';
 import type { ExcalidrawImperativeAPI, ExcalidrawInitialDataState } from '@excalidraw/excalidraw/types';
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
-import type { Live } from './live/live.js';
+import { type DragEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import type { Live, Place } from './live/live.js';
 import { BEFORE, UNLOADED } from './live/view.js';
 import { Greeting } from './ui/greeting.js';
 import { Hint } from './ui/hint.js';
 import { Menu } from './ui/menu.js';
-import { Panel } from './ui/panel.js';
+import { Panel, ViewerPanel } from './ui/panel.js';
 import { useTheme } from './ui/theme.js';
 import { keepName, pageMemory, recallName, tidyName } from './who/name.js';
 
@@ -28,61 +28,112 @@ const INITIAL: ExcalidrawInitialDataState = {
 };
 
 const UI_OPTIONS = {
-  // Pictures are not shared yet, and a tool that works for one person only is none.
-  tools: { image: false },
   canvasActions: { clearCanvas: false, loadScene: false, toggleTheme: true },
 } as const;
 
+/** Milliseconds for which a short message is shown. */
+const TOAST = 3_000;
+
 const silence = () => () => undefined;
 
-export function Board({ room }: { room: string }) {
+export function Board({ place }: { place: Place }) {
+  const isView = place.kind === 'view';
   const { theme, choice, choose } = useTheme();
   const [name, setName] = useState(() => recallName(pageMemory(), Math.random));
   const [empty, setEmpty] = useState(true);
   const [api, setApi] = useState<ExcalidrawImperativeAPI>();
-  const loaded = useLive(api, room, name.text);
+  const loaded = useLive(api, place, name.text);
   const live = typeof loaded === 'string' ? undefined : loaded;
   const view = useSyncExternalStore(
     live ? (watcher) => live.watch(watcher) : silence,
     () => live?.view ?? (loaded === 'unloaded' ? UNLOADED : BEFORE),
   );
   useWarning(live);
+  const say = (message: string) => api?.setToast({ message, duration: TOAST });
+  const opening = useOpening(api, say);
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
     setName(keepName(pageMemory(), text));
     live?.rename(text);
   };
+  const retry = () => (live ? live.retry() : window.location.reload());
+  const viewLink = async () => {
+    if (!live) throw new Error('not live yet');
+    return window.location.origin + (await live.viewPath());
+  };
   return (
-    <main className="board" data-standing={view.connection.standing}>
+    <main
+      className="board"
+      data-standing={view.connection.standing}
+      onDropCapture={isView ? undefined : opening.onDrop}
+    >
       <Excalidraw
         excalidrawAPI={setApi}
         initialData={INITIAL}
         theme={theme}
         isCollaborating
+        viewModeEnabled={isView}
         aiEnabled={false}
         autoFocus
         handleKeyboardGlobally
         validateEmbeddable={false}
         UIOptions={UI_OPTIONS}
-        onChange={(elements) => {
+        onChange={(elements, _state, files) => {
           setEmpty(!elements.some((element) => !element.isDeleted));
-          live?.look(elements);
+          live?.look(elements, files);
         }}
         onPointerUpdate={({ pointer, button }) => live?.point({ pointer, button })}
       >
-        <Menu choice={choice} choose={choose} />
+        <Menu
+          choice={choice}
+          choose={choose}
+          drawing={isView ? undefined : { onOpen: opening.choose, viewLink }}
+          say={say}
+        />
       </Excalidraw>
-      {empty && <Hint />}
-      <Panel
-        view={view}
-        name={name.text}
-        onRename={rename}
-        onRetry={() => (live ? live.retry() : window.location.reload())}
-      />
-      {!name.chosen && <Greeting name={name.text} onDone={rename} />}
+      {empty && !isView && <Hint />}
+      {isView ? (
+        <ViewerPanel view={view} onRetry={retry} />
+      ) : (
+        <Panel view={view} name={name.text} onRename={rename} onRetry={retry} viewLink={viewLink} />
+      )}
+      {!name.chosen && !isView && <Greeting name={name.text} onDone={rename} />}
     </main>
   );
 }
+
+/** Drawings out of files: chosen in a dialog, or dropped. */
+function useOpening(api: ExcalidrawImperativeAPI | undefined, say: (message: string) => void) {
+  const open = async (file: File) => {
+    const { importDrawing } = await import('./live/import.js');
+    if (api) await importDrawing(api, file);
+  };
+  const tryOpen = (file: File) =>
+    void open(file).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)));
+  return {
+    choose: () => {
+      const field = document.createElement('input');
+      field.type = 'file';
+      field.accept = '.excalidraw,.excalidraw.json';
+      field.onchange = () => {
+        const file = field.files?.[0];
+        if (file) tryOpen(file);
+      };
+      field.click();
+    },
+    onDrop: (event: DragEvent) => {
+      const file = [...event.dataTransfer.files].find(isDrawing);
+      // The editor would put it in the place of what is there.
+      if (!file) return;
+      event.preventDefault();
+      event.stopPropagation();
+      tryOpen(file);
+    },
+  };
+}
+
+/** The editor's own files. Images that hold a drawing are the editor's to open. */
+const isDrawing = ({ name }: File) => /\.excalidraw(\.json)?$/i.test(name);
 
 /** Whoever would lose what the server does not have, and the browser does not keep, is asked first. */
 function useWarning(live: Live | undefined): void {
@@ -98,7 +149,7 @@ function useWarning(live: Live | undefined): void {
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */
 function useLive(
   api: ExcalidrawImperativeAPI | undefined,
-  room: string,
+  place: Place,
   name: string,
 ): Live | 'loading' | 'unloaded' {
   const [live, setLive] = useState<Live | 'loading' | 'unloaded'>('loading');
@@ -111,7 +162,7 @@ function useLive(
     const start = async () => {
       const { Live: Loaded } = await import('./live/live.js');
       if (!wanted) return;
-      started = new Loaded(api, room, called.current);
+      started = new Loaded(api, place, called.current);
       window.inkwire = started.insight;
       setLive(started);
     };
@@ -122,6 +173,6 @@ function useLive(
       wanted = false;
       started?.end();
     };
-  }, [api, room]);
+  }, [api, place]);
   return live;
 }

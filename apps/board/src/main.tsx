@@ -1,10 +1,10 @@
-/** Where the page begins: which room it is, and the board for it. */
+/** Where the page begins: which room or view it is, and the board for it. */
 import './asset-path.js';
 import '@excalidraw/excalidraw/index.css';
 import './style.css';
 import { createRoot } from 'react-dom/client';
 import { Board } from './board.js';
-import type { Insight } from './live/live.js';
+import type { Insight, Place } from './live/live.js';
 
 declare global {
   interface Window {
@@ -13,8 +13,10 @@ declare global {
   }
 }
 
-const room = decodeURIComponent(window.location.pathname.slice(1));
-document.title = `Inkwire – ${room}`;
+const id = decodeURIComponent(window.location.pathname.slice(1));
+// No room has a dot in its id; a view begins with one.
+const place: Place = { kind: id.startsWith('v.') ? 'view' : 'room', id };
+document.title = place.kind === 'view' ? 'Inkwire' : `Inkwire – ${id}`;
 
 const root = document.getElementById('root');
-if (root) createRoot(root).render(<Board room={room} />);
+if (root) createRoot(root).render(<Board place={place} />);

@@ -155,6 +155,7 @@ class Page {
     this.exchange = new Exchange(this.replica, name, {
       now: () => world.time,
       send: (to, text) => world.send(name, to, text),
+      mayEdit: () => true,
       onName: () => undefined,
       onNonsense: () => {
         throw new Error('nothing here is nonsense');

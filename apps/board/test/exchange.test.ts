@@ -41,6 +41,7 @@ class World {
         return 'sent';
       },
       onName: (peer, called) => this.names.push(`${name} hears ${peer} is ${called}`),
+      mayEdit: () => true,
       onNonsense: () => {
         this.nonsense += 1;
       },

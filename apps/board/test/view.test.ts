@@ -13,6 +13,7 @@ const waiting = (attempt: number): ConnectionState => ({ kind: 'waiting', attemp
 
 const nothing: UnsentState = { count: 0, since: undefined, obstacles: { 'too-large': 0, refused: 0 } };
 const well: Circumstances = {
+  isView: false,
   isLevel: true,
   unsent: nothing,
   isKept: true,
@@ -55,6 +56,11 @@ describe('the standing is never better than the truth', () => {
     expect(connection.standing).toBe(standing);
     expect(connection.label).toContain(label);
     expect(connection.unsent).toBe(circumstances.unsent?.count ?? 0);
+  });
+
+  test('whoever only looks is not told of drawing', () => {
+    for (const state of [live, waiting(1), waiting(9)])
+      expect(connectionOf(state, { ...well, isView: true }).detail).not.toMatch(/draw on|you draw/i);
   });
 
   test('a refusal is told in the server’s words', () => {

@@ -4,7 +4,7 @@
  * for the other, so nothing echoes.
  */
 import type { Follower, Replica } from '../sync/replica.js';
-import { compare, type SceneElement } from '../sync/scene.js';
+import { compare, type SceneElement, type Translate } from '../sync/scene.js';
 import type { Versioned } from '../sync/version.js';
 import type { Editor } from './editor.js';
 
@@ -13,10 +13,12 @@ export class Binding {
   readonly #replica: Replica;
   readonly #follower: Follower;
   readonly #shown = new Map<string, Versioned>();
+  readonly #translate: Translate;
 
-  constructor(editor: Editor, replica: Replica) {
+  constructor(editor: Editor, replica: Replica, translate: Translate) {
     this.#editor = editor;
     this.#replica = replica;
+    this.#translate = translate;
     this.#follower = replica.follow('peer', 'channel');
   }
 
@@ -27,7 +29,7 @@ export class Binding {
 
   /** To be called when the scene may have changed; answers what is new. */
   look(scene: readonly SceneElement[]): string[] {
-    const { news, vanished } = compare(scene, this.#replica, this.#shown);
+    const { news, vanished } = compare(scene, this.#replica, this.#shown, this.#translate);
     for (const element of news) this.#replica.put(element, 'here');
     for (const id of vanished) this.#follower.mark(id);
     return news.map(({ id }) => id);

@@ -3,13 +3,13 @@
  * Invariant: everybody in a room decides alike, by the number of its people alone: all are linked with each other, or
  * nobody is. Who is not linked is reached through the room's channel.
  */
-import type { MeshSignalling, SignallingHappening, User } from 'inkwire';
+import type { MeshSignalling, Peer, SignallingHappening } from 'inkwire';
 
 /** Peers. Each link costs each page an upload of all it draws; beyond this the server's single copy is cheaper for all. */
 export const MOST_LINKED = 8;
 
 export interface Member {
-  user: User;
+  user: Peer;
   roomId: string;
   /** Whether we are the one that calls. */
   offer: boolean;
@@ -32,6 +32,11 @@ export class Company implements MeshSignalling {
   /** Everybody else in the room. */
   get members(): Member[] {
     return [...this.#members.values()];
+  }
+
+  /** What a viewer says has changed is not to be believed. */
+  mayEdit(id: string): boolean {
+    return this.#members.get(id)?.user.viewer !== true;
   }
 
   get state(): MeshSignalling['state'] {

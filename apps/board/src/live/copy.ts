@@ -7,12 +7,10 @@ import { parseElement } from '../sync/message.js';
 import type { Follower, Replica } from '../sync/replica.js';
 import { versionOf } from '../sync/version.js';
 import { Pace } from './pace.js';
-import { type Kept, Store } from './store.js';
+import type { Kept, Store } from './store.js';
 
 /** Milliseconds between two writes: a stroke under the hand is not written thirty times a second. */
 const WRITE_EVERY = 300;
-/** Milliseconds a browser is given to open its store, before the board goes on without. */
-const PATIENCE = 3_000;
 
 export class Copy {
   readonly #replica: Replica;
@@ -24,17 +22,12 @@ export class Copy {
   #writing = 0;
   #hasFailed = false;
 
-  private constructor(replica: Replica, store: Store | undefined) {
+  /** Without a store, it is always behind. */
+  constructor(replica: Replica, store: Store | undefined) {
     this.#replica = replica;
     this.#store = store;
     this.#follower = replica.follow('here', 'peer', 'channel');
-  }
-
-  /** The copy of a room. Where the browser keeps nothing, one that is always behind. */
-  static async open(room: string, replica: Replica): Promise<Copy> {
-    const late = new Promise<undefined>((done) => setTimeout(done, PATIENCE));
-    const store = await Promise.race([Store.open(room).catch(() => undefined), late]);
-    return new Copy(replica, store);
+    for (const id of replica.ids()) this.#follower.mark(id);
   }
 
   /** Whether the browser keeps what it is given. */

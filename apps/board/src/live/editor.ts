@@ -4,7 +4,7 @@
  * Invariant: elements go in checked and restored, and come out as they are.
  */
 import { CaptureUpdateAction, reconcileElements, restoreElements } from '@excalidraw/excalidraw';
-import type { ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
+import type { BinaryFileData, ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
 import type { BoardElement } from '../sync/element.js';
 import type { SceneElement } from '../sync/scene.js';
 import type { Grip } from './hand.js';
@@ -68,6 +68,10 @@ export class Editor {
     const view = { x: -scrollX, y: -scrollY, width: width / zoom.value, height: height / zoom.value };
     if (elements.length === 0 || elements.some((element) => overlap(element, view))) return;
     this.#api.scrollToContent(elements, { fitToContent: true, animate: false });
+  }
+
+  addFiles(files: BinaryFileData[]): void {
+    this.#api.addFiles(files);
   }
 
   setCollaborators(collaborators: Collaborators): void {

@@ -3,9 +3,10 @@
  * the canvas stands.
  * Invariant: it holds no copy of the truth: elements are the replica's, what is unsent the channel's, peers the people's.
  */
-import type { ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
+import type { BinaryFiles, ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
 import { anonymousAccess } from 'inkwire';
 import { BoardChannel, type Standing } from '../sync/channel.js';
+import { isRecord } from '../sync/element.js';
 import { Replica } from '../sync/replica.js';
 import type { SceneElement } from '../sync/scene.js';
 import type { UnsentState } from '../sync/unsent.js';
@@ -13,17 +14,22 @@ import { colourOf } from '../who/colour.js';
 import { Binding } from './binding.js';
 import { Copy } from './copy.js';
 import { Editor } from './editor.js';
+import { Files } from './files.js';
 import { Hand } from './hand.js';
 import { Line } from './line.js';
 import { Frames, Pace } from './pace.js';
-import { Pass } from './pass.js';
+import { Pass, viewAccess } from './pass.js';
 import { People } from './people.js';
+import { Store } from './store.js';
 import { connectionOf, type View } from './view.js';
 
 /** Milliseconds between two sends of changes and of cursors: thirty a second look smooth. */
 const SEND_EVERY = 33;
 /** Milliseconds between two looks at whether a board has come to rest or a peer lost its patience. */
 const TICK = 1_000;
+
+/** What the page is of: a room, to draw in; or the view of one, to look at. */
+export type Place = { kind: 'room' | 'view'; id: string };
 
 export interface Pointer {
   pointer: { x: number; y: number; tool: 'pointer' | 'laser' };
@@ -51,8 +57,9 @@ export class Live {
   readonly #editor: Editor;
   readonly #binding: Binding;
   readonly #hand = new Hand();
-  readonly #room: string;
+  readonly #place: Place;
   #copy: Copy | undefined;
+  #files: Files | undefined;
   #people: People | undefined;
   readonly #watchers = new Set<() => void>();
   readonly #send = new Pace(SEND_EVERY, () => this.#flush());
@@ -67,21 +74,20 @@ export class Live {
   #isEnded = false;
   #name: string;
   #pointer: Pointer | undefined;
+  /** The editor's files, as it last told us of them. */
+  #images: BinaryFiles = {};
   #view: View;
 
-  constructor(api: ExcalidrawImperativeAPI, room: string, name: string) {
-    this.#room = room;
+  constructor(api: ExcalidrawImperativeAPI, place: Place, name: string) {
+    this.#place = place;
     this.#name = name;
     this.#editor = new Editor(api);
-    this.#binding = new Binding(this.#editor, this.#replica);
-    const access = anonymousAccess(
-      '',
-      () => this.#name,
-      (url, init) => fetch(url, init),
-    );
-    this.#pass = new Pass(access);
+    this.#binding = new Binding(this.#editor, this.#replica, (element) => this.#files?.translate(element));
+    const isView = place.kind === 'view';
+    const visit = (url: string, init: RequestInit) => fetch(url, init);
+    this.#pass = new Pass(isView ? viewAccess(place.id, name) : anonymousAccess('', () => this.#name, visit));
     this.#channel = this.#makeChannel();
-    this.#line = this.#makeLine(`board:${room}`);
+    this.#line = this.#makeLine(isView ? `view:${place.id}` : `board:${place.id}`);
     this.#view = this.#look();
     this.#undo = this.#watchPage();
     this.#tick = setInterval(() => this.#flush(), TICK);
@@ -98,7 +104,7 @@ export class Live {
       connection: () => this.#people?.state ?? { kind: 'idle' },
       peers: () => this.#people?.links ?? [],
       board: () => [...this.#replica.ids()].map((id) => this.#replica.get(id)?.element),
-      level: () => this.#channel.standing === 'level' && this.#people?.isLevel === true,
+      level: () => this.#channel.standing === 'level' && this.#people?.isLevel !== false,
       channel: () => ({
         standing: this.#channel.standing,
         offset: this.#channel.offset,
@@ -122,8 +128,14 @@ export class Live {
     };
   }
 
-  /** To be called whenever the editor's scene may have changed. */
-  look(scene: readonly SceneElement[]): void {
+  /** To be called whenever the editor's scene may have changed. Whoever only looks has nothing to tell. */
+  look(scene: readonly SceneElement[], images: BinaryFiles = this.#images): void {
+    this.#images = images;
+    if (this.#place.kind === 'view') {
+      if (this.#binding.waiting) this.#show.request();
+      return;
+    }
+    this.#files?.look(images);
     const news = this.#binding.look(scene);
     if (news.length > 0) this.#hand.changed(news, this.#editor.grip(), performance.now());
     // What was in the hand may have been laid down.
@@ -141,6 +153,17 @@ export class Live {
     this.#people?.rename(name);
   }
 
+  /** The address under which the board can be looked at, and not changed. */
+  async viewPath(): Promise<string> {
+    const response = await fetch(`/rooms/${this.#place.id}/view`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await this.#pass.token()}` },
+    });
+    const body: unknown = await response.json();
+    if (response.ok && isRecord(body) && typeof body.view === 'string') return `/${body.view}`;
+    throw new Error(`the server answered ${response.status}`);
+  }
+
   /** Connects again after a stop, and at once while it waits. */
   retry(): void {
     this.#line.retry();
@@ -155,19 +178,35 @@ export class Live {
     this.#line.stop();
     this.#people?.end();
     this.#copy?.end();
+    this.#files?.end();
     this.#binding.end();
     for (const rhythm of [this.#send, this.#point, this.#show, this.#showPeople]) rhythm.end();
   }
 
   /** First what this browser has kept, at once; then the channel, and the people. */
   async #begin(): Promise<void> {
-    const copy = await Copy.open(this.#room, this.#replica);
-    await copy.restore(this.#channel);
-    if (this.#isEnded) return;
+    const { id, kind } = this.#place;
+    const store = await Store.find(id);
+    const copy = new Copy(this.#replica, store);
+    const files = new Files(id, this.#pass, this.#replica, store, {
+      show: (images) => this.#editor.addFiles(images),
+      changed: () => {
+        this.look(this.#editor.scene());
+        this.#send.request();
+      },
+    });
+    await Promise.all([copy.restore(this.#channel), files.restore()]);
+    if (this.#isEnded) {
+      store?.close();
+      return;
+    }
     this.#copy = copy;
+    this.#files = files;
+    this.look(this.#editor.scene());
     this.#changed();
     this.#line.start();
-    this.#people = new People(this.#room, this.#name, this.#pass, this.#replica, {
+    if (kind === 'view') return;
+    this.#people = new People(id, this.#name, this.#pass, this.#replica, {
       changed: () => this.#refresh(),
       moved: () => this.#showPeople.request(),
       received: () => this.#changed(),
@@ -219,8 +258,9 @@ export class Live {
   }
 
   #flush(): void {
-    this.#people?.flush();
     const now = performance.now();
+    this.#people?.flush();
+    this.#files?.flush(now, this.#channel.standing === 'level');
     const held = this.#hand.holding(this.#editor.grip(), this.#people?.allLinked ?? true, now);
     const { sent, isMore } = this.#channel.flush(held);
     const inHand = sent.filter(({ key }) => this.#hand.has(key));
@@ -251,7 +291,10 @@ export class Live {
   #unsent(): UnsentState {
     const { unsent } = this.#channel;
     unsent.look(performance.now());
-    return unsent.state;
+    const { count, since, obstacles } = unsent.state;
+    const images = this.#files?.unsent ?? { count: 0, stuck: [] };
+    for (const why of images.stuck) obstacles[why] += 1;
+    return { count: count + images.count, since, obstacles };
   }
 
   #isKept(): boolean {
@@ -263,6 +306,7 @@ export class Live {
     const id = state.kind === 'live' ? state.user.id : this.#view?.me.id;
     return {
       connection: connectionOf(state, {
+        isView: this.#place.kind === 'view',
         isLevel: this.#channel.standing === 'level',
         unsent: this.#unsent(),
         isKept: this.#copy?.isWorking ?? false,

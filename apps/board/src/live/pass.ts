@@ -4,6 +4,7 @@
  * however many want it.
  */
 import { type Access, readToken } from 'inkwire';
+import { isRecord } from '../sync/element.js';
 
 /** Milliseconds a token must last yet to be given out. */
 const LASTS = 90_000;
@@ -35,6 +36,26 @@ export class Pass {
     this.#held = token;
     return token;
   }
+}
+
+/** Access to a view: a token that may look at the board, and do nothing else. */
+export function viewAccess(view: string, username: string): Access {
+  return async (signal, held) => {
+    const response = await fetch('/access', {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        ...(held !== undefined && lasts(held) && { authorization: `Bearer ${held}` }),
+      },
+      body: JSON.stringify({ username, view }),
+      signal,
+    });
+    const body: unknown = await response.json();
+    if (response.ok && isRecord(body) && typeof body.token === 'string') return { token: body.token };
+    throw new Error(
+      response.status === 404 ? 'there is no such board' : `/access answered ${response.status}`,
+    );
+  };
 }
 
 const lasts = (token: string) => (readToken(token).expires ?? Number.POSITIVE_INFINITY) > Date.now() + LASTS;

@@ -47,6 +47,7 @@ export class People {
     this.#exchange = new Exchange(replica, name, {
       send: (peer, text) => this.#mesh?.send(peer, 'updates', text) ?? 'closed',
       now: () => performance.now(),
+      mayEdit: (peer) => this.#company.mayEdit(peer),
       onName: (peer, text) => {
         this.#names.set(peer, text);
         world.changed();

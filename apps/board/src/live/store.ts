@@ -1,6 +1,6 @@
 /**
- * What this browser keeps of boards: elements, how far they go in the channel, and what of them is unsent. It serves the
- * live board.
+ * What this browser keeps of boards: elements, how far they go in the channel, images, and what of them is unsent. It
+ * serves the live board.
  * Invariant: a record is replaced by a newer version only, so the pages of one browser may write side by side; elements and
  * offset are written in one transaction, so what is kept is always a place to go on from.
  *
@@ -8,6 +8,8 @@
  * kept together. An element is a record of its own; a stroke costs one small write, however large the board.
  */
 
+/** Milliseconds a browser is given to open it, before a board goes on without. */
+const PATIENCE = 3_000;
 const DATABASE = 'inkwire';
 const FORMAT = 1;
 /** Boards; of more, those unused for longest are let go, unless something of theirs is unsent. */
@@ -26,6 +28,14 @@ export interface KeptBoard {
   elements: Kept[];
 }
 
+/** An image. */
+export interface KeptFile {
+  id: string;
+  type: string;
+  dataUrl: string;
+  isUnsent: boolean;
+}
+
 interface BoardRecord {
   room: string;
   offset: string;
@@ -34,6 +44,7 @@ interface BoardRecord {
 }
 
 type ElementRecord = Kept & { room: string };
+type FileRecord = KeptFile & { room: string };
 
 export class Store {
   readonly #database: IDBDatabase;
@@ -46,12 +57,18 @@ export class Store {
     database.onversionchange = () => database.close();
   }
 
-  /** Rejects where the browser keeps nothing. */
-  static async open(room: string): Promise<Store> {
+  /** The store of a room; `undefined` where the browser keeps nothing. */
+  static find(room: string): Promise<Store | undefined> {
+    const late = new Promise<undefined>((done) => setTimeout(done, PATIENCE));
+    return Promise.race([Store.#open(room).catch(() => undefined), late]);
+  }
+
+  static async #open(room: string): Promise<Store> {
     const request = indexedDB.open(DATABASE, FORMAT);
     request.onupgradeneeded = () => {
       request.result.createObjectStore('boards', { keyPath: 'room' });
       request.result.createObjectStore('elements', { keyPath: ['room', 'id'] });
+      request.result.createObjectStore('files', { keyPath: ['room', 'id'] });
     };
     return new Store(await answer(request), room);
   }
@@ -81,9 +98,22 @@ export class Store {
     await done;
   }
 
+  async files(): Promise<KeptFile[]> {
+    const files = this.#database.transaction('files').objectStore('files');
+    return answer<FileRecord[]>(files.getAll(all(this.#room)));
+  }
+
+  async keepFile(file: KeptFile): Promise<void> {
+    const transaction = this.#database.transaction('files', 'readwrite');
+    const done = completion(transaction);
+    const record: FileRecord = { ...file, room: this.#room };
+    transaction.objectStore('files').put(record);
+    await done;
+  }
+
   /** Lets the boards go that were unused for longest. */
   async tidy(): Promise<void> {
-    const transaction = this.#database.transaction(['boards', 'elements'], 'readwrite');
+    const transaction = this.#database.transaction(['boards', 'elements', 'files'], 'readwrite');
     const boards = await answer<BoardRecord[]>(transaction.objectStore('boards').getAll());
     const spare = boards.sort((a, b) => b.used - a.used).slice(MOST_BOARDS);
     for (const { room } of spare) {
@@ -91,6 +121,7 @@ export class Store {
       const kept = await answer<ElementRecord[]>(elements.getAll(all(room)));
       if (kept.some(({ isUnsent }) => isUnsent)) continue;
       elements.delete(all(room));
+      transaction.objectStore('files').delete(all(room));
       transaction.objectStore('boards').delete(room);
     }
   }

@@ -64,6 +64,8 @@ export const UNLOADED: View = {
 
 /** What the page knows besides the state of the channel's line. */
 export interface Circumstances {
+  /** Whether this page only looks. */
+  isView: boolean;
   /** Whether we have all that the channel has. */
   isLevel: boolean;
   unsent: UnsentState;
@@ -106,7 +108,9 @@ export function connectionOf(state: ConnectionState, circumstances: Circumstance
         ...named,
         standing: 'offline',
         label: `Offline${more}`,
-        detail: `You can go on drawing. ${keptOf(circumstances)}`,
+        detail: circumstances.isView
+          ? keptOf(circumstances)
+          : `You can go on drawing. ${keptOf(circumstances)}`,
       };
   }
   const detail = `${circumstances.error && `The server says: ${circumstances.error}. `}${keptOf(circumstances)}`;
@@ -120,7 +124,7 @@ export function connectionOf(state: ConnectionState, circumstances: Circumstance
 }
 
 /** Connected, and level. */
-function connectedOf({ unsent, now, error, isKept }: Circumstances): Connection {
+function connectedOf({ unsent, now, error, isKept, isView }: Circumstances): Connection {
   const { count, since, obstacles } = unsent;
   const stuck = obstacles['too-large'] + obstacles.refused;
   if (stuck > 0) {
@@ -141,13 +145,16 @@ function connectedOf({ unsent, now, error, isKept }: Circumstances): Connection 
   return {
     standing: 'live',
     label: 'Live',
-    detail: 'Whoever has the link sees what you draw, as you draw it; and it is saved.',
+    detail: isView
+      ? 'You see what is drawn. This link is for looking only.'
+      : 'Whoever has the link sees what you draw, as you draw it; and it is saved.',
     unsent: count,
   };
 }
 
 /** Where unsent changes are until they are sent. */
-function keptOf({ unsent: { count }, isKept }: Circumstances): string {
+function keptOf({ unsent: { count }, isKept, isView }: Circumstances): string {
+  if (isView) return 'What is drawn meanwhile is shown as soon as the connection is back.';
   if (count === 0) return 'What you draw is sent as soon as the connection is back.';
   const what = count === 1 ? '1 change is' : `${count} changes are`;
   return isKept

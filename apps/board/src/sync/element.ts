@@ -124,6 +124,7 @@ const LINEAR: Record<string, Check> = {
   endArrowhead: arrowhead,
 };
 
+const CROP = { x: coordinate, y: coordinate, width: size, height: size };
 const segment = shape({ start: pair, end: pair, index: whole(0, MOST_POINTS) });
 
 /** The types a board holds, and what each has besides the common fields. */
@@ -145,6 +146,13 @@ const TYPES: Record<string, Record<string, Check>> = {
     pressures: list(MOST_POINTS, number(0, 1)),
     simulatePressure: flag,
     lastCommittedPoint: either(nothing, pair),
+  },
+  image: {
+    // The SHA-256 of its bytes: whoever names it otherwise names something nobody can fetch.
+    fileId: (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
+    status: oneOf('pending', 'saved', 'error'),
+    scale: pair,
+    crop: optional(either(nothing, shape({ ...CROP, naturalWidth: size, naturalHeight: size }))),
   },
   text: {
     text: text(LONGEST_TEXT),

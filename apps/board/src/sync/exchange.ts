@@ -24,6 +24,8 @@ export interface ExchangeWorld {
   send(peer: string, text: string): Sent;
   /** Milliseconds, never going back. */
   now(): number;
+  /** Whether a peer may change the board: what others say has changed is not to be believed. */
+  mayEdit(peer: string): boolean;
   /** A peer has said what it is called. */
   onName(peer: string, name: string): void;
   /** Something a peer sent made no sense. */
@@ -103,7 +105,7 @@ export class Exchange {
     };
     this.#peers.set(id, peer);
     peer.words.set('hello', JSON.stringify({ t: 'hello', name: this.#name }));
-    this.#toAsk.push(id);
+    if (this.#world.mayEdit(id)) this.#toAsk.push(id);
     this.#ask();
     this.flush();
   }
@@ -127,7 +129,8 @@ export class Exchange {
     const peer = this.#peers.get(id);
     if (!peer) return;
     const word = decodeWord(text);
-    if (!word) this.#world.onNonsense(id);
+    const isChange = word?.t === 'put' || word?.t === 'grow';
+    if (!word || (isChange && !this.#world.mayEdit(id))) this.#world.onNonsense(id);
     else this.#takeWord(id, peer, word);
   }
 
@@ -172,7 +175,8 @@ export class Exchange {
         this.#weighAnswer(id, peer);
         break;
       case 'still':
-        if (word.digest === this.#replica.digest || this.#toAsk.includes(id)) break;
+        if (word.digest === this.#replica.digest || this.#toAsk.includes(id) || !this.#world.mayEdit(id))
+          break;
         this.#toAsk.push(id);
         this.#ask();
         this.#flushPeer(id, peer);

@@ -18,11 +18,15 @@ export interface Comparison {
   vanished: string[];
 }
 
+/** An element as others are to know it; `undefined`: not yet, it is to be asked for again. */
+export type Translate = (element: SceneElement) => SceneElement | undefined;
+
 /** `shown` maps the ids the scene held at the last comparison to what it held then; it is brought up to date. */
 export function compare(
   scene: readonly SceneElement[],
   replica: Replica,
   shown: Map<string, Versioned>,
+  translate: Translate = (element) => element,
 ): Comparison {
   const news: BoardElement[] = [];
   for (const element of scene) {
@@ -31,9 +35,11 @@ export function compare(
     // Most elements have not changed since the last look, many times a second, and cost no more than this.
     if (last?.version === version && last.versionNonce === versionNonce) continue;
     if (!isVersioned(version, versionNonce)) continue;
+    const told = translate(element);
+    if (!told) continue;
     shown.set(id, { version, versionNonce });
     if (!beats(versionOf(element), replica.get(id)?.version)) continue;
-    const copy = decodeElement(element);
+    const copy = decodeElement(told);
     if (copy) news.push(copy);
   }
   return { news, vanished: shown.size > scene.length ? takeVanished(scene, shown) : [] };

@@ -34,20 +34,38 @@ function copyBySelection(text: string): boolean {
   return done;
 }
 
-export function CopyLink({ className }: { className: string }) {
+interface Words {
+  /** What stands on the button, and what is said of it where that is too short. */
+  label: string;
+  name: string;
+}
+
+const EDIT: Words = { label: 'Copy link', name: 'Copy link to this board' };
+export const VIEW: Words = {
+  label: 'Copy read-only link',
+  name: 'Copy read-only link: whoever has it can look, and change nothing',
+};
+
+interface CopyLinkProps {
+  className: string;
+  words?: Words;
+  link?: () => string | Promise<string>;
+}
+
+export function CopyLink({ className, words = EDIT, link = roomLink }: CopyLinkProps) {
   const [outcome, setOutcome] = useState<'idle' | 'copied' | 'failed'>('idle');
   useEffect(() => {
     if (outcome === 'idle') return;
     const timer = setTimeout(() => setOutcome('idle'), SHOWN);
     return () => clearTimeout(timer);
   }, [outcome]);
-  const label = { idle: 'Copy link', copied: 'Copied', failed: 'Copy failed' }[outcome];
+  const label = { idle: words.label, copied: 'Copied', failed: 'Copy failed' }[outcome];
   return (
     <button
       type="button"
       className={className}
-      aria-label={outcome === 'idle' ? 'Copy link to this board' : label}
-      onClick={() => void copyText(roomLink()).then((done) => setOutcome(done ? 'copied' : 'failed'))}
+      aria-label={outcome === 'idle' ? words.name : label}
+      onClick={() => void copyLink(link).then((done) => setOutcome(done ? 'copied' : 'failed'))}
     >
       <LinkIcon />
       <span className="label" aria-live="polite">
@@ -55,4 +73,14 @@ export function CopyLink({ className }: { className: string }) {
       </span>
     </button>
   );
+}
+
+/** Whether it is on the clipboard. */
+export async function copyLink(link: () => string | Promise<string>): Promise<boolean> {
+  try {
+    return await copyText(await link());
+  } catch {
+    // Without a connection there is no asking for a link.
+    return false;
+  }
 }

@@ -25,6 +25,20 @@ export const LinkIcon = () => (
   </Icon>
 );
 
+export const EyeIcon = () => (
+  <Icon>
+    <path d="M2 12c2.500-5 6-7 10-7s7.500 2 10 7c-2.500 5-6 7-10 7s-7.500-2-10-7z" />
+    <circle cx="12" cy="12" r="3" />
+  </Icon>
+);
+
+export const FileIcon = () => (
+  <Icon>
+    <path d="M6 3h8l5 5v13H6z" />
+    <path d="M14 3v5h5" />
+  </Icon>
+);
+
 export const PersonIcon = () => (
   <Icon>
     <circle cx="12" cy="8" r="4" />

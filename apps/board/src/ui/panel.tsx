@@ -6,8 +6,8 @@ import { useEffect, useId, useRef, useState } from 'react';
 import { type Person, REACH_LABEL, type View } from '../live/view.js';
 import { LONGEST_NAME } from '../sync/words.js';
 import { initialsOf } from '../who/colour.js';
-import { CopyLink } from './copy-link.js';
-import { CloseIcon } from './icons.js';
+import { CopyLink, VIEW } from './copy-link.js';
+import { CloseIcon, EyeIcon } from './icons.js';
 
 /** Faces on the button; more are a number. */
 const FACES = 3;
@@ -17,9 +17,32 @@ export interface PanelProps {
   name: string;
   onRename: (typed: string) => void;
   onRetry: () => void;
+  viewLink: () => Promise<string>;
 }
 
-export function Panel({ view, name, onRename, onRetry }: PanelProps) {
+/** For those who look: how things stand, and that they only look. */
+export function ViewerPanel({ view, onRetry }: Pick<PanelProps, 'view' | 'onRetry'>) {
+  const { standing } = view.connection;
+  return (
+    <aside className="room" aria-label="Board">
+      <div className="room-bar">
+        <Standing view={view} />
+        <p className="pill viewing">
+          <EyeIcon />
+          View only
+        </p>
+        {(standing === 'offline' || standing === 'stopped') && (
+          <button type="button" className="pill" onClick={onRetry}>
+            Connect again
+          </button>
+        )}
+      </div>
+    </aside>
+  );
+}
+
+export function Panel(props: PanelProps) {
+  const { view, name } = props;
   const [open, setOpen] = useState(false);
   const listId = useId();
   const button = useRef<HTMLButtonElement>(null);
@@ -48,9 +71,7 @@ export function Panel({ view, name, onRename, onRetry }: PanelProps) {
         </button>
         <CopyLink className="pill copy" />
       </div>
-      {open && (
-        <People id={listId} view={view} name={name} onRename={onRename} onRetry={onRetry} onClose={close} />
-      )}
+      {open && <People id={listId} {...props} onClose={close} />}
     </aside>
   );
 }
@@ -89,7 +110,7 @@ interface PeopleProps extends PanelProps {
   onClose: () => void;
 }
 
-function People({ id, view, name, onRename, onRetry, onClose }: PeopleProps) {
+function People({ id, view, name, onRename, onRetry, viewLink, onClose }: PeopleProps) {
   const section = useRef<HTMLElement>(null);
   useEffect(() => section.current?.focus(), []);
   const { connection } = view;
@@ -128,16 +149,15 @@ function People({ id, view, name, onRename, onRetry, onClose }: PeopleProps) {
       <p className="detail" data-standing={connection.standing}>
         {connection.detail}
       </p>
-      {(alone || down) && (
-        <footer>
-          {alone && <CopyLink className="wide" />}
-          {down && (
-            <button type="button" className="wide quiet" onClick={onRetry}>
-              Connect again
-            </button>
-          )}
-        </footer>
-      )}
+      <footer>
+        {alone && <CopyLink className="wide" />}
+        <CopyLink className="wide quiet" words={VIEW} link={viewLink} />
+        {down && (
+          <button type="button" className="wide quiet" onClick={onRetry}>
+            Connect again
+          </button>
+        )}
+      </footer>
     </section>
   );
 }
