@@ -68,7 +68,10 @@ export class Files {
 
   /** How many are not sent, and what stands in the way of those that never will be. */
   get unsent(): { count: number; stuck: Obstacle[] } {
-    return { count: this.#naming.size + this.#toSend.size + this.#stuck.size, stuck: [...this.#stuck.values()] };
+    return {
+      count: this.#naming.size + this.#toSend.size + this.#stuck.size,
+      stuck: [...this.#stuck.values()],
+    };
   }
 
   /** Takes up what this browser has kept. */
