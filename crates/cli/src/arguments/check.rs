@@ -10,7 +10,7 @@ use super::redis::RedisArguments;
 ///
 /// Prints one line for each thing it looked at: ok, warning (it works, and promises less than one may expect) or trouble (nodes
 /// do not work on it, or it will lose something), and what to do. Ends with 0 where nothing is trouble, with 1 where
-/// something is, and with 2 where it was not told where to look. It changes nothing.
+/// something is, and with 2 where it was not told where to look. It changes nothing; what it tries out goes by itself.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   inkwire check                                         the data directory ./inkwire-data
