@@ -171,3 +171,70 @@ test('pages and a program in one room: over WebRTC, and through the channel', as
   expect(await guest(ann, ({ room }) => room.peers.find(({ id }) => id === 'node')?.route)).toBe('channel');
   program.close();
 });
+
+/** A page behind a proxy that knows no WebSocket, which follows a channel and keeps what it hears. */
+async function openBlocked(where: BrowserContext, token: string): Promise<Page> {
+  const page = await open(where);
+  await page.evaluate(
+    async ([targets = '', given = '']) => {
+      class Blocked {
+        onclose: ((event: { code: number; reason: string }) => void) | undefined;
+        constructor() {
+          setTimeout(() => this.onclose?.({ code: 1006, reason: 'blocked' }));
+        }
+        send(): void {}
+        close(): void {}
+      }
+      const client = window.toolkit.createClient({ targets, token: given, WebSocket: Blocked as never });
+      const heard: unknown[] = [];
+      client.on('messages', (_channel, messages) => heard.push(...messages.map(({ n }) => n)));
+      Object.assign(window, { guest: { client, heard } });
+      void client.subscribe('board:tabs', '0');
+    },
+    [server.url, token],
+  );
+  return page;
+}
+
+test('eight tabs without a WebSocket, over HTTP/1.1: all live, and whoever has the stream may go', async () => {
+  const where = await context();
+  const writer = createClient({ targets: server.url, token: mint(), WebSocket });
+  let said = 0;
+  const say = async (count: number) => {
+    for (let n = 0; n < count; n += 1, said += 1) await writer.publish('board:tabs', { n: String(said) });
+  };
+  await say(5);
+  const tabs: Page[] = [];
+  for (let n = 0; n < 8; n += 1) tabs.push(await openBlocked(where, mint()));
+  const level = async () => {
+    const wanted = Array.from({ length: said }, (_, n) => String(n));
+    for (const tab of tabs) {
+      await tab.waitForFunction(
+        (count) => (window as unknown as { guest: Guest }).guest.heard.length >= count,
+        said,
+        { timeout: 20_000 },
+      );
+      expect(await guest(tab, ({ heard }) => heard)).toEqual(wanted);
+    }
+  };
+  await level();
+  await say(20);
+  await level();
+  // Each can still publish: connections are left.
+  for (const tab of tabs) {
+    await tab.evaluate(
+      ([n = '']) => (window as unknown as { guest: Guest }).guest.client.publish('board:tabs', { n }),
+      [String(said)],
+    );
+    said += 1;
+  }
+  await level();
+  // One after the other goes, the one that has the stream among them, while messages come.
+  while (tabs.length > 2) {
+    const talking = say(20);
+    await tabs.shift()?.close();
+    await talking;
+    await level();
+  }
+  writer.close();
+});

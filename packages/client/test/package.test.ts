@@ -2,7 +2,7 @@
  * The package as it is published: packed, unpacked in a folder of its own, and used there by Node and by the compiler.
  *
  * Breakages tried on purpose, each of which makes tests fail: `rooms/` is not packed; the sources
- * are; the types are not found; a guest is somebody else each time.
+ * are; a guest is somebody else each time.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -2,7 +2,8 @@
  * A line made of POSTs and event streams, for networks that let no WebSocket through. It serves the driver, which does not
  * know the difference.
  *
- * A channel that is followed is one event stream; browsers open six to a server over HTTP/1.1, and a hundred over HTTP/2.
+ * A channel that is followed is one event stream, shared by the tabs of a browser; browsers open six to a server over HTTP/1.1,
+ * and a hundred over HTTP/2.
  * Publishes of a channel go one after the other, since nothing else keeps their order.
  *
  * Invariant: a network that fails is the end of the line, as it is for a socket; what the server refuses is an answer.
@@ -12,14 +13,21 @@ import { isRecord, parseJson } from '../check.js';
 import { expectOk, type Fetch, HttpError } from '../http.js';
 import type { SseBlock } from '../sse.js';
 import { readStream } from '../stream.js';
+import { WireError } from '../wire.js';
 import type { Command, Publish, Subscribe } from './command.js';
-import { decodeHeard, decodeMessage, type Reply } from './heard.js';
+import { decodeHeard, decodeMessage, type Heard, type Reply } from './heard.js';
 import { BROKEN, EXPIRED, type Line, type LineEvents, type OpenLine, RESTARTS } from './line.js';
+import type { ShareWorld, Told } from './shared-stream.js';
 
 /** Milliseconds for a request that is no stream. */
 const PATIENCE = 20_000;
 /** Milliseconds until a WebSocket is tried again: networks change, and a socket is better. */
 export const TRY_SOCKET_AFTER = 300_000;
+
+/** Whether there are other tabs, and a way to share with them. Node has the way, and no tabs. */
+function isShared(): boolean {
+  return typeof document !== 'undefined' && navigator.locks !== undefined && 'BroadcastChannel' in globalThis;
+}
 
 export function httpLines(fetch: Fetch, canHaveSocket: boolean): OpenLine {
   return (base, events) => new HttpLine(base, fetch, events, canHaveSocket);
@@ -179,32 +187,60 @@ class HttpLine implements Line {
   }
 
   async #follow(channel: string, offset: string, stream: AbortController): Promise<void> {
-    if (stream.signal.aborted) return;
     try {
-      await readStream({
-        url: `${this.#base}${path(channel)}?offset=${offset}`,
-        headers: { authorization: `Bearer ${this.#token}` },
-        fetch: this.#fetch,
-        signal: stream.signal,
-        onBlock: (block) => {
-          if (!stream.signal.aborted) this.#take(channel, block);
-        },
-      });
-      this.#end(this.#endCode(), 'the stream was ended');
+      const { shareStream } = isShared() ? await import('./shared-stream.js') : {};
+      if (stream.signal.aborted) return;
+      const tell = (told: Heard) => {
+        if (!stream.signal.aborted) this.#events.heard(told);
+      };
+      if (shareStream) await shareStream(this.#shareWorld(channel, stream.signal, tell), offset);
+      else await this.#stream(channel, offset, stream.signal, tell);
+      if (!stream.signal.aborted) this.#end(this.#endCode(), 'the stream was ended');
     } catch (error) {
       // The last answer about this channel was yes: whatever ends its stream now ends the line, and it is asked again.
       if (!stream.signal.aborted) this.#end(this.#endCode(), String(error));
     }
   }
 
-  #take(channel: string, { event, data }: SseBlock): void {
+  #stream(channel: string, offset: string, signal: AbortSignal, tell: (told: Told) => void): Promise<void> {
+    return readStream({
+      url: `${this.#base}${path(channel)}?offset=${offset}`,
+      headers: { authorization: `Bearer ${this.#token}` },
+      fetch: this.#fetch,
+      signal,
+      onBlock: (block) => this.#take(channel, block, tell),
+    });
+  }
+
+  #shareWorld(channel: string, signal: AbortSignal, tell: (told: Told) => void): ShareWorld {
+    return {
+      name: `inkwire ${this.#base} ${channel}`,
+      ...{ channel, signal, tell },
+      stream: (offset, take) => this.#stream(channel, offset, signal, take),
+      read: async (after) => {
+        const page = decodeHeard(
+          JSON.stringify({
+            id: 0,
+            ok: true,
+            ...(await this.#request(`${path(channel)}?after=${after}&limit=1000`, {})),
+          }),
+        );
+        if (!('outcome' in page) || !page.outcome.ok) throw new Error('a page is malformed');
+        const { messages = [], head = '0-0', gap = false } = page.outcome.reply;
+        return { messages, head, gap };
+      },
+    };
+  }
+
+  #take(channel: string, { event, data }: SseBlock, tell: (told: Told) => void): void {
     if (data === undefined) return;
     if (event === 'message') {
       const message = decodeMessage(parseJson(data));
-      if (message) this.#events.heard({ event: 'messages', channel, messages: [message] });
+      if (message) tell({ event: 'messages', channel, messages: [message] });
     } else if (event === 'gap') {
       const gap = parseJson(data);
-      if (isRecord(gap)) this.#events.heard(decodeHeard(JSON.stringify({ event, channel, ...gap })));
+      const heard = decodeHeard(JSON.stringify({ event, channel, ...(isRecord(gap) ? gap : {}) }));
+      if (!(heard instanceof WireError) && heard.event === 'gap') tell(heard);
     }
   }
 
