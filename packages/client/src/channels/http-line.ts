@@ -153,8 +153,10 @@ class HttpLine implements Line {
     const told = data === undefined ? undefined : parseJson(data);
     if (event === 'connected') opened(isRecord(told) && told.resumed === true);
     // Another stream has taken its place: it ends, and the channels go on.
-    else if (event === 'replaced') this.#streams.get('')?.abort();
-    else if (event === 'draining') this.#end(RESTARTS, 'the node goes down');
+    else if (event === 'replaced') {
+      this.#streams.get('')?.abort();
+      this.#peer = undefined;
+    } else if (event === 'draining') this.#end(RESTARTS, 'the node goes down');
     if (event === 'ping' || event === 'connected' || event === 'draining') return;
     const position = id === undefined ? {} : { position: id };
     const about = isRecord(told) ? told : {};
@@ -218,16 +220,10 @@ class HttpLine implements Line {
       ...{ channel, signal, tell },
       stream: (offset, take) => this.#stream(channel, offset, signal, take),
       read: async (after) => {
-        const page = decodeHeard(
-          JSON.stringify({
-            id: 0,
-            ok: true,
-            ...(await this.#request(`${path(channel)}?after=${after}&limit=1000`, {})),
-          }),
-        );
-        if (!('outcome' in page) || !page.outcome.ok) throw new Error('a page is malformed');
-        const { messages = [], head = '0-0', gap = false } = page.outcome.reply;
-        return { messages, head, gap };
+        const page = await this.#request(`${path(channel)}?after=${after}&limit=1000`, {});
+        const messages = Array.isArray(page.messages) ? page.messages : [];
+        const read = messages.map(decodeMessage).filter((message) => message !== undefined);
+        return { messages: read, head: String(page.head), gap: page.gap === true };
       },
     };
   }
