@@ -58,3 +58,23 @@ export function rectangle(at: number): Record<string, unknown> {
     locked: false,
   };
 }
+
+/** A stroke of forty points, as a hand makes them. */
+export function stroke(at: number): Record<string, unknown> {
+  const points = Array.from({ length: 40 }, (_, n) => [
+    n * 1.37,
+    Math.round(Math.sin(n / 5 + at) * 900) / 100,
+  ]);
+  return {
+    ...rectangle(at),
+    type: 'freedraw',
+    x: (at % 100) * 70,
+    y: Math.floor(at / 100) * 40,
+    width: 54,
+    height: 18,
+    points,
+    pressures: [],
+    simulatePressure: true,
+    lastCommittedPoint: points.at(-1),
+  };
+}

@@ -1,8 +1,19 @@
 /** The channel alone: pages that cannot reach each other, and rooms too large for a mesh. */
 import { expect, test } from 'vitest';
-import { boardOf, draw, linked, PATIENCE, peersOf, sameBoard, saved, shows, take } from '../src/board.js';
+import {
+  boardOf,
+  draw,
+  keeps,
+  linked,
+  PATIENCE,
+  peersOf,
+  sameBoard,
+  saved,
+  shows,
+  take,
+} from '../src/board.js';
 import type { Visitor } from '../src/browser.js';
-import { drawingOf, openDrawing, rectangle } from '../src/drawing.js';
+import { drawingOf, openDrawing, rectangle, stroke } from '../src/drawing.js';
 import { forgive, house, picture } from '../src/house.js';
 
 const home = house();
@@ -86,6 +97,31 @@ test('a thousand elements are moved at once: nothing is refused into nothing', a
   expect(new Set(steps).size).toBe(1);
   expect(steps[0]).toBeGreaterThan(0);
   console.info(`1,000 elements moved five times over: ${published(ann).length - before} publishes`);
+});
+
+test('what is too large for the channel is said to be unsaved, and the rest is saved', async () => {
+  const room = home.room();
+  const ann = await home.enter(room, { name: 'Ann' });
+  await saved(ann.page);
+  const points = Array.from({ length: 45_000 }, (_, at) => [
+    at / 300 + 1 / 7,
+    Math.sin(at / 900) * 100 + 1 / 7,
+  ]);
+  const huge = { ...stroke(1), id: 'huge', points, lastCommittedPoint: points.at(-1) };
+  await openDrawing(ann, drawingOf([huge, rectangle(2)]));
+  const standing = ann.page.locator('.standing', { hasText: '1 not saved' });
+  await standing.waitFor({ timeout: PATIENCE });
+  expect(await standing.getAttribute('title')).toContain('larger than 1 MiB');
+  await keeps(ann.page, 1);
+  const bob = await home.enter(room, { name: 'Bob', withoutWebRtc: true });
+  await shows(bob.page, ['many-2']);
+  // Once it is gone, nothing is unsaved any more.
+  await take(ann.page, 'v');
+  await ann.page.keyboard.press('Control+a');
+  await ann.page.keyboard.press('Delete');
+  await shows(bob.page, []);
+  await saved(ann.page);
+  await ann.page.locator('.standing', { hasText: 'Live' }).waitFor({ timeout: PATIENCE });
 });
 
 test('twelve pages in one room: no mesh, and one board', async () => {

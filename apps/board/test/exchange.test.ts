@@ -23,6 +23,8 @@ class World {
   readonly people = new Map<string, { replica: Replica; exchange: Exchange }>();
   readonly letters: Letter[] = [];
   readonly names: string[] = [];
+  /** Those who may look only. */
+  readonly viewers = new Set<string>();
   sent = 0;
   nonsense = 0;
   time = 0;
@@ -41,7 +43,7 @@ class World {
         return 'sent';
       },
       onName: (peer, called) => this.names.push(`${name} hears ${peer} is ${called}`),
-      mayEdit: () => true,
+      mayEdit: (peer) => !this.viewers.has(peer),
       onNonsense: () => {
         this.nonsense += 1;
       },
@@ -304,4 +306,24 @@ test('while a line is full the newest version waits, and nothing between', () =>
   world.settle(seeded(1));
   expect(bob.replica.get('a')?.element.version).toBe(499);
   expect(world.sent).toBeLessThan(1500);
+});
+
+test('what a viewer says has changed is not believed; what others draw, it is told', () => {
+  const random = seeded(3);
+  const world = new World();
+  const ann = world.add('ann');
+  const eve = world.add('eve');
+  world.viewers.add('eve');
+  ann.replica.put(rectangle({ id: 'hers', version: 3 }), 'here');
+  eve.replica.put(rectangle({ id: 'hers', version: 9 }), 'here');
+  eve.replica.put(stroke({ id: 'forged' }), 'here');
+  world.meet('ann', 'eve');
+  world.rest(random);
+  eve.replica.put(rectangle({ id: 'hers', version: 10, isDeleted: true }), 'here');
+  ann.replica.put(rectangle({ id: 'later' }), 'here');
+  world.rest(random);
+  expect([...ann.replica.ids()].sort()).toEqual(['hers', 'later']);
+  expect(ann.replica.get('hers')?.element.version).toBe(3);
+  expect(eve.replica.get('later')).toBeDefined();
+  expect(world.nonsense).toBeGreaterThan(0);
 });

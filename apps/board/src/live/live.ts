@@ -27,6 +27,8 @@ import { connectionOf, type View } from './view.js';
 const SEND_EVERY = 33;
 /** Milliseconds between two looks at whether a board has come to rest or a peer lost its patience. */
 const TICK = 1_000;
+/** Milliseconds between two looks at a large board that is still being read: each costs the editor a whole round. */
+const SHOW_PART_EVERY = 1_000;
 
 /** What the page is of: a room, to draw in; or the view of one, to look at. */
 export type Place = { kind: 'room' | 'view'; id: string };
@@ -65,6 +67,7 @@ export class Live {
   readonly #send = new Pace(SEND_EVERY, () => this.#flush());
   readonly #point = new Pace(SEND_EVERY, () => this.#sendPointer());
   readonly #show = new Frames(() => this.#binding.show());
+  readonly #showPart = new Pace(SHOW_PART_EVERY, () => this.#binding.show());
   readonly #showPeople = new Frames(() => {
     if (this.#people) this.#editor.setCollaborators(this.#people.collaborators());
   });
@@ -180,7 +183,8 @@ export class Live {
     this.#copy?.end();
     this.#files?.end();
     this.#binding.end();
-    for (const rhythm of [this.#send, this.#point, this.#show, this.#showPeople]) rhythm.end();
+    const rhythms = [this.#send, this.#point, this.#show, this.#showPart, this.#showPeople];
+    for (const rhythm of rhythms) rhythm.end();
   }
 
   /** First what this browser has kept, at once; then the channel, and the people. */
@@ -249,12 +253,22 @@ export class Live {
 
   /** The replica, or what is known of the channel, may be another. */
   #changed(): void {
-    if (this.#binding.waiting) this.#show.request();
-    this.#copy?.request();
+    if (this.#binding.waiting) this.#requestShow();
+    this.#requestWrite();
     const { isDoubtful, standing } = this.#channel;
     this.#people?.compare(isDoubtful ? 'doubtful' : standing === 'level' ? 'level' : 'behind');
     this.#wasLive ||= standing === 'level';
     this.#send.request();
+  }
+
+  /** What is being read can be read again: it is written down once it is whole. */
+  #requestWrite(): void {
+    if (this.#channel.standing !== 'reading') this.#copy?.request();
+  }
+
+  #requestShow(): void {
+    if (this.#channel.standing === 'reading') this.#showPart.request();
+    else this.#show.request();
   }
 
   #flush(): void {
@@ -269,7 +283,7 @@ export class Live {
       now,
     );
     if (isMore || (this.#hand.isHolding && this.#channel.standing === 'level')) this.#send.request();
-    this.#copy?.request();
+    this.#requestWrite();
     this.#refresh();
   }
 

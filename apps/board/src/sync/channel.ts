@@ -129,14 +129,14 @@ export class BoardChannel {
       return;
     }
     if (this.#anew && isAfter(this.#anew.cursor, head)) this.#anew.isShort = true;
-    for (const message of messages) {
-      this.#take(message);
-      this.#cursor = later(message.offset, this.#cursor);
-    }
     const last = messages.at(-1)?.offset;
     // Not "until a page is empty": others may write for ever.
-    if (last === undefined || last === head) this.#level(head);
-    else this.#read();
+    const isLast = last === undefined || last === head;
+    this.#cursor = later(last ?? head, this.#cursor);
+    // The next page is on its way while this one is taken.
+    if (!isLast) this.#read();
+    for (const message of messages) this.#take(message);
+    if (isLast) this.#level(head);
   }
 
   messages(messages: readonly BoardMessage[]): void {

@@ -22,8 +22,22 @@ export interface BoardMessage {
   readonly [field: string]: unknown;
 }
 
+/** Characters. A deleted stroke larger than this travels without its points: what is too large to save can be deleted. */
+const LARGE = 256 * 1024;
+
 export function toDraft({ version, element }: Entry, text: string): Draft {
-  return { key: element.id, version, isTombstone: element.isDeleted, text };
+  const isLarge = element.isDeleted && text.length > LARGE && Array.isArray(element.points);
+  return {
+    key: element.id,
+    version,
+    isTombstone: element.isDeleted,
+    text: isLarge ? JSON.stringify(withoutPoints(element)) : text,
+  };
+}
+
+function withoutPoints(element: BoardElement): BoardElement {
+  const points = (element.points as unknown[]).slice(0, 2);
+  return { ...element, points, ...('pressures' in element && { pressures: [] }) };
 }
 
 export function decodeMessage(message: BoardMessage): BoardElement | undefined {

@@ -61,13 +61,15 @@ export function Panel(props: PanelProps) {
           className="pill people-button"
           aria-expanded={open}
           aria-controls={listId}
-          aria-label={
-            count === 1 ? 'Only you are here. Show people' : `${count} people are here. Show people`
-          }
           onClick={() => setOpen(!open)}
         >
           <Faces view={view} name={name} />
-          <span className="count">{count}</span>
+          <span className="count" aria-hidden="true">
+            {count}
+          </span>
+          <span className="spoken">
+            {count === 1 ? 'Only you are here. Show people' : `${count} people are here. Show people`}
+          </span>
         </button>
         <CopyLink className="pill copy" />
       </div>
