@@ -209,6 +209,14 @@ class Page {
     this.compare();
   }
 
+  /** Another line, as after "Connect again": what was followed is not followed any more. */
+  renew(): void {
+    this.drop();
+    this.cursor = undefined;
+    this.channel.ended();
+    this.connect();
+  }
+
   /** One thing arrives. */
   step(random: Random): void {
     if (!this.isConnected) return;
@@ -427,7 +435,8 @@ function struggle(world: World, steps: number, { gaps, wipes }: Weather): void {
     else if (what < 0.74) world.deliver();
     else if (what < 0.8) page.keep();
     else if (what < 0.84) page.connect();
-    else if (what < 0.87) page.drop();
+    else if (what < 0.865) page.drop();
+    else if (what < 0.87) page.renew();
     else if (what < 0.9) world.meet(page.name, pick(NAMES, random));
     else if (what < 0.92) world.part(page.name);
     else if (what < 0.94) world.restart(page.name);

@@ -2,7 +2,7 @@
  * The room's channel, as it is reached over the network. It serves the live board.
  * Invariant: every publish and every read is answered, however many connections it takes, or the line was ended.
  */
-import { type Client, ClientError, type ConnectionState, createClient, isOffset } from 'inkwire';
+import { type Client, ClientError, type ConnectionState, createClient, HttpError, isOffset } from 'inkwire';
 import type { Page } from '../sync/channel.js';
 import { isRecord } from '../sync/element.js';
 import type { BoardMessage, Draft } from '../sync/message.js';
@@ -12,6 +12,8 @@ import type { Pass } from './pass.js';
 export interface LineWorld {
   connected(): void;
   lost(): void;
+  /** Nothing is followed any more; the next connection is another line's. */
+  ended(): void;
   page(ticket: number, page: Page): void;
   messages(messages: readonly BoardMessage[]): void;
   gap(): void;
@@ -51,6 +53,7 @@ export class Line {
 
   start(): void {
     if (this.#client && this.state.kind !== 'stopped') return;
+    if (this.#client) this.stop();
     let last: string | undefined;
     const client = createClient({
       cache: false,
@@ -80,7 +83,9 @@ export class Line {
     const client = this.#client;
     this.#client = undefined;
     client?.close();
-    this.#lose();
+    this.#reading.abort();
+    this.#world.ended();
+    this.#world.changed();
   }
 
   /** Connects again now, unless it is connected. */
@@ -142,9 +147,8 @@ export class Line {
     });
     const body: unknown = await response.json();
     if (response.ok) return decodePage(body);
-    throw new Error(
-      isRecord(body) && typeof body.detail === 'string' ? body.detail : `status ${response.status}`,
-    );
+    const detail = isRecord(body) && typeof body.detail === 'string' ? body.detail : '';
+    throw new ClientError('refused', detail || `status ${response.status}`);
   }
 
   #lose(): void {
@@ -155,7 +159,8 @@ export class Line {
 
   #fail(error: Error): void {
     if (error instanceof ClientError && error.code === 'closed') return;
-    this.#error = error.message;
+    // What the network does is seen by the state; these are words of the server's.
+    if (error instanceof ClientError || error instanceof HttpError) this.#error = error.message;
     this.#world.changed();
   }
 

@@ -243,6 +243,7 @@ export class Live {
     return new Line(name, this.#pass, {
       connected: then(() => channel.connected()),
       lost: then(() => channel.lost()),
+      ended: then(() => channel.ended()),
       page: then((ticket, page) => channel.page(ticket, page)),
       messages: then((messages) => channel.messages(messages)),
       gap: then(() => channel.gap()),

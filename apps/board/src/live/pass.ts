@@ -3,7 +3,7 @@
  * Invariant: whoever asks is given a token other than the one it had, and that lasts for a while; it is asked for once,
  * however many want it.
  */
-import { type Access, readToken } from 'inkwire';
+import { type Access, ClientError, readToken } from 'inkwire';
 import { isRecord } from '../sync/element.js';
 
 /** Milliseconds a token must last yet to be given out. */
@@ -52,9 +52,8 @@ export function viewAccess(view: string, username: string): Access {
     });
     const body: unknown = await response.json();
     if (response.ok && isRecord(body) && typeof body.token === 'string') return { token: body.token };
-    throw new Error(
-      response.status === 404 ? 'there is no such board' : `/access answered ${response.status}`,
-    );
+    const detail = response.status === 404 ? 'there is no such board' : `status ${response.status}`;
+    throw new ClientError('refused', detail);
   };
 }
 

@@ -82,7 +82,8 @@ export interface Circumstances {
 }
 
 export function connectionOf(state: ConnectionState, circumstances: Circumstances): Connection {
-  const { isLevel, unsent, online, wasLive } = circumstances;
+  const { isLevel, unsent, online, wasLive, error } = circumstances;
+  const said = error && `The server says: ${error}. `;
   const more = unsent.count > 0 ? ` · ${unsent.count} unsent` : '';
   const named = { unsent: unsent.count };
   switch (state.kind) {
@@ -108,12 +109,10 @@ export function connectionOf(state: ConnectionState, circumstances: Circumstance
         ...named,
         standing: 'offline',
         label: `Offline${more}`,
-        detail: circumstances.isView
-          ? keptOf(circumstances)
-          : `You can go on drawing. ${keptOf(circumstances)}`,
+        detail: `${said}${circumstances.isView ? '' : 'You can go on drawing. '}${keptOf(circumstances)}`,
       };
   }
-  const detail = `${circumstances.error && `The server says: ${circumstances.error}. `}${keptOf(circumstances)}`;
+  const detail = `${said}${keptOf(circumstances)}`;
   if (!wasLive) return { ...named, standing: 'connecting', label: `Connecting…${more}`, detail };
   return {
     ...named,

@@ -122,6 +122,12 @@ export class BoardChannel {
     this.#ticket += 1;
   }
 
+  /** The line has ended for good: whoever follows next begins anew. */
+  ended(): void {
+    this.#isFollowing = false;
+    this.lost();
+  }
+
   page(ticket: number, { messages, head, gap }: Page): void {
     if (ticket !== this.#ticket || this.#standing !== 'reading') return;
     if (gap && !this.#isWhole) {
