@@ -98,7 +98,8 @@ test('two pages draw offline, one of them is reloaded, and both come back to the
   await stroke(ann.page, 400, 450);
   await saved(ann.page);
   await sameBoard(bob.page, ann.page);
-  const [first = '', second = ''] = await ids(ann.page);
+  const byHeight = (await boardOf(ann.page)).sort((a, b) => a.y - b.y);
+  const [first = '', second = ''] = byHeight.map(({ id }) => id);
   near.block();
   await keeps(bob.page, 0);
   await goOffline(bob);

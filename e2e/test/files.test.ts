@@ -46,8 +46,10 @@ test('a board is exported as PNG, SVG and JSON, and nothing of it comes from els
   // The font is in it, and no address of one.
   expect(text).toMatch(/@font-face[^}]*data:font\/woff2/);
   expect(text.match(/url\((?!['"]?(data:|#))[^)]*\)/g)).toBeNull();
-  await ann.page.getByRole('button', { name: 'Close' }).click();
-  await dialog.waitFor({ state: 'detached', timeout: PATIENCE });
+  await ann.page.reload();
+  await ann.page.waitForFunction(() => window.inkwire?.board().length === 2, undefined, {
+    timeout: PATIENCE,
+  });
   await ann.page.getByTestId('main-menu-trigger').click();
   await ann.page.getByTestId('json-export-button').click();
   const save = ann.page.locator('.ExportDialog--json');
