@@ -57,8 +57,6 @@ export class Line {
     let last: string | undefined;
     const client = createClient({
       cache: false,
-      // Not left to the client, which draws one where only secure pages can.
-      producer: Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-'),
       getToken: async () => {
         last = await this.#pass.token(last);
         return last;

@@ -13,10 +13,10 @@ use super::remote::RemoteArguments;
 #[command(
     disable_version_flag = true,
     after_help = "Examples:
-  inkwire pub board:lobby text=hello from=ann
-  date | inkwire pub board:lobby                        one message a line, in the field text
-  inkwire pub board:lobby --field line < access.log
-  echo '{\"text\":\"hello\"}' | inkwire pub board:lobby --json
+  inkwire pub board:lobby/log text=hello from=ann
+  date | inkwire pub board:lobby/log                        one message a line, in the field text
+  inkwire pub board:lobby/log --field line < access.log
+  echo '{\"text\":\"hello\"}' | inkwire pub board:lobby/log --json
   inkwire read board:a | inkwire pub board:b --json     copies a channel
   inkwire pub board:poll --key ann --version 0002 vote=yes
   inkwire pub board:poll --key ann --version 0003 --tombstone vote=none"

@@ -9,9 +9,9 @@ use super::values;
 /// Reads what a channel holds, and ends: one JSON object a line.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  inkwire read board:lobby
-  inkwire read board:lobby --limit 100000 > lobby.jsonl
-  inkwire read board:lobby --after 1518951480106-0 --limit 10")]
+  inkwire read board:lobby/log
+  inkwire read board:lobby/log --limit 100000 > lobby.jsonl
+  inkwire read board:lobby/log --after 1518951480106-0 --limit 10")]
 pub(crate) struct ReadArguments {
     /// The channel
     pub(crate) channel: ChannelName,

@@ -12,11 +12,11 @@ use super::values;
 /// as {"@gap":{"after":OFFSET}}.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  inkwire sub board:lobby                               what comes from now on
-  inkwire sub board:lobby --from 0                      all there is, and what comes
-  inkwire sub board:lobby --from 1518951480106-0 | jq .text
-  inkwire sub board:lobby --count 1                     waits for one message
-  inkwire sub board:lobby --url wss://a.example.org --url wss://b.example.org")]
+  inkwire sub board:lobby/log                               what comes from now on
+  inkwire sub board:lobby/log --from 0                      all there is, and what comes
+  inkwire sub board:lobby/log --from 1518951480106-0 | jq .text
+  inkwire sub board:lobby/log --count 1                     waits for one message
+  inkwire sub board:lobby/log --url wss://a.example.org --url wss://b.example.org")]
 pub(crate) struct SubscribeArguments {
     /// The channel
     pub(crate) channel: ChannelName,

@@ -147,7 +147,12 @@ class ChannelClient<Value> implements Client<Value> {
     const { random = Math.random } = options;
     this.#encode = options.encode ?? encodeValue;
     this.#decode = options.decode;
-    this.#outbox = new Outbox(options.producer ?? crypto.randomUUID(), Date.now(), random);
+    // `crypto.randomUUID` would name it, but browsers withhold it from pages over plain HTTP.
+    this.#outbox = new Outbox(
+      options.producer ?? crypto.getRandomValues(new Uint32Array(4)).join('-'),
+      Date.now(),
+      random,
+    );
     this.#cache = cacheOf(options.cache ?? {});
     this.#followers = new Followers({
       send: (command, answered) => this.#driver.ask(command, answered),

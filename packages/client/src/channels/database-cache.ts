@@ -174,7 +174,13 @@ async function openInTime(factory: IDBFactory, name: string): Promise<IDBDatabas
 }
 
 function begun(): Followed {
-  return { generation: crypto.randomUUID(), isStored: false, fresh: [], writing: 0, isGivenUp: false };
+  return {
+    generation: crypto.getRandomValues(new Uint32Array(4)).join('-'),
+    isStored: false,
+    fresh: [],
+    writing: 0,
+    isGivenUp: false,
+  };
 }
 
 /** What is kept has no hole; it would have one if we went on. */

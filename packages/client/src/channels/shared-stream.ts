@@ -50,7 +50,7 @@ class Tab {
   readonly failed: Promise<never>;
   readonly #world: ShareWorld;
   readonly #radio: BroadcastChannel;
-  readonly #id = crypto.randomUUID();
+  readonly #id = crypto.getRandomValues(new Uint32Array(4)).join('-');
   #cursor: string;
   #leader: string | undefined;
   /** What was passed on while we read; `undefined` when we are level. */

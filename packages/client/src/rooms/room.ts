@@ -376,5 +376,5 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value, mos
 }
 
 function newStay(): string {
-  return crypto.randomUUID().slice(0, 8);
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }
