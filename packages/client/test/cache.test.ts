@@ -96,6 +96,17 @@ describe('a channel', () => {
     expect(shelf.items.size).toBe(0);
   });
 
+  test('that is only looked at is not written over what another tab wrote meanwhile', () => {
+    const writing = new StorageCache(shelf, {});
+    writing.add('a', [plain(1)]);
+    const looking = reload(writing);
+    looking.load('a');
+    writing.add('a', [plain(2)]);
+    writing.flush();
+    looking.flush();
+    expect(new StorageCache(shelf, {}).load('a').lastOffset).toBe('2-0');
+  });
+
   test('that is damaged is noticed, wherever it is', () => {
     const cache = new StorageCache(shelf, {});
     cache.add('a', [plain(1), keyed(2, 'k')]);

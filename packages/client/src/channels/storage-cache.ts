@@ -58,8 +58,7 @@ export class StorageCache implements Cache {
   load(channel: string): Kept {
     const entry = this.#entry(channel);
     const { messages, lastOffset } = entry;
-    // What is looked at is in use, and the last to be evicted.
-    if (messages.size > 0) this.#touch(entry);
+    if (messages.size > 0 && !entry.isDirty) this.#stamp(this.#prefix + channel);
     return { messages: [...messages.values()].map(({ message }) => message), lastOffset };
   }
 
@@ -105,6 +104,14 @@ export class StorageCache implements Cache {
     const open = this.#open.get(channel) ?? this.#read(channel);
     this.#open.set(channel, open);
     return open;
+  }
+
+  /** What is looked at is in use, and the last to be evicted. No more of it is written: other tabs may know more by now. */
+  #stamp(key: string): void {
+    this.#attempt(() => {
+      const item = this.#storage.getItem(key);
+      if (item) this.#storage.setItem(key, item.replace(/ \d+/, ` ${Date.now()}`));
+    });
   }
 
   /** What is damaged is removed, and read again from the server. */
