@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn clustered() -> Arc<On<Cluster>> {
     let cluster = Cluster::of(3, false).await;
-    Arc::new(On { broker: cluster.broker(), servers: cluster })
+    Arc::new(On { broker: cluster.broker(), ground: cluster })
 }
 
 inkwire_core::broker_suite!(start_paused = false, clustered().await);

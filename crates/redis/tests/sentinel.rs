@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn watched() -> Arc<On<Watched>> {
     let watched = Watched::by(1, 0).await;
-    Arc::new(On { broker: watched.broker(), servers: watched })
+    Arc::new(On { broker: watched.broker(), ground: watched })
 }
 
 inkwire_core::broker_suite!(start_paused = false, watched().await);

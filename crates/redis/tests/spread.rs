@@ -23,7 +23,7 @@ fn broker<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Redis {
 
 fn spread() -> Arc<On<[Server; 3]>> {
     let servers = servers();
-    Arc::new(On { broker: broker(&servers), servers })
+    Arc::new(On { broker: broker(&servers), ground: servers })
 }
 
 inkwire_core::broker_suite!(start_paused = false, spread());

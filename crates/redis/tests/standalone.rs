@@ -8,7 +8,7 @@ use support::{On, Server};
 
 fn standalone() -> Arc<On<Server>> {
     let server = Server::start();
-    Arc::new(On { broker: server.broker(), servers: server })
+    Arc::new(On { broker: server.broker(), ground: server })
 }
 
 inkwire_core::broker_suite!(start_paused = false, standalone());

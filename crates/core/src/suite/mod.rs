@@ -2,7 +2,7 @@
 //!
 //! [`logs`] has order, chain, pages, trimming by number and by age, continuity, expiry, producers and concurrency; [`keyed`] upserts,
 //! tombstones, state and changes; [`tails`] announcements; [`readers`] subscriptions, also on a broker whose tails and
-//! reads fail, made by [`faulty`]; [`groups`] consumer groups.
+//! reads fail, made by [`faulty`]; [`groups`] consumer groups; [`on`] keeps what a broker under test stands on.
 //!
 //! Breakages that were made on purpose, each of which fails at least one case: `prev` of every message set to zero;
 //! trimming one message too many; the keyed rule with `>=`; a collected message that does not raise the floor; a tail that
@@ -20,6 +20,7 @@ pub mod faulty;
 pub mod groups;
 pub mod keyed;
 pub mod logs;
+pub mod on;
 pub mod readers;
 pub mod tails;
 

@@ -14,11 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use inkwire_core::{
-    Broker, ChannelName, Claim, Claimed, Draft, Fields, GroupName, Message, Offset, Page, Published, Receipt,
-    Result, Tail,
-};
+use inkwire_core::{Broker, ChannelName, Draft, Fields, Message, Offset, Published};
 use inkwire_redis::{Redis, RedisOptions};
 
 /// A server that has not started by then never will.
@@ -222,38 +218,7 @@ pub async fn replicated(master: &mut redis::aio::MultiplexedConnection, key: &st
 }
 
 /// A broker and what it stands on: closed first, then ended.
-pub struct On<T> {
-    pub broker: Redis,
-    pub servers: T,
-}
-
-#[async_trait]
-impl<T: Send + Sync + 'static> Broker for On<T> {
-    async fn submit(&self, channel: &ChannelName, draft: Draft) -> Result<Receipt> {
-        self.broker.submit(channel, draft).await
-    }
-
-    async fn read(&self, channel: &ChannelName, after: Offset, limit: usize) -> Result<Page> {
-        self.broker.read(channel, after, limit).await
-    }
-
-    async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
-        self.broker.tail(channel).await
-    }
-
-    async fn claim(&self, channel: &ChannelName, claim: Claim) -> Result<Vec<Claimed>> {
-        self.broker.claim(channel, claim).await
-    }
-
-    async fn acknowledge(
-        &self,
-        channel: &ChannelName,
-        group: &GroupName,
-        offsets: &[Offset],
-    ) -> Result<usize> {
-        self.broker.acknowledge(channel, group, offsets).await
-    }
-}
+pub type On<T> = inkwire_core::suite::on::On<Redis, T>;
 
 pub fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).expect("a channel name")
