@@ -251,6 +251,22 @@ async fn of_two_hundred_pairs_that_join_at_once_on_two_nodes_one_offers_in_each(
     assert!(offers.iter().all(|(left, right)| left != right), "exactly one offers: {offers:?}");
 }
 
+/// Half of the channels lie on each of two servers, and a node that cannot reach one of them says so, whichever it is.
+#[tokio::test]
+async fn a_node_is_ready_only_while_all_its_servers_are() {
+    let servers = [Redis::start(), Redis::start()];
+    let both = format!("{},{}", servers[0].url(), servers[1].url());
+    let node = Node::with_environment(Folder::new(), &["--redis-url", &both], &[("TOKEN_SECRET", SECRET)]);
+    ready(&node).await;
+    let readyz = format!("{}/readyz", url(&node));
+    for server in &servers {
+        server.signal("-STOP");
+        eventually("not ready", || async { reqwest::get(&readyz).await.unwrap().status() == 503 }).await;
+        server.signal("-CONT");
+        ready(&node).await;
+    }
+}
+
 /// How many people draw while both nodes are replaced, one after the other. `make chaos`: 500.
 fn drawing() -> usize {
     std::env::var("INKWIRE_CLIENTS").map_or(60, |count| count.parse().unwrap())

@@ -161,6 +161,12 @@ pub trait Broker: Send + Sync + 'static {
         self.submit(channel, draft).await?.await
     }
 
+    /// Channels that tell, together, whether all of the store works: this one, where it works as a whole or not at all; else
+    /// one in each part that may fail by itself, with names that begin so.
+    fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        vec![channel.clone()]
+    }
+
     /// At most `limit` messages after a cursor, the head, and whether the log still reaches back to the cursor.
     ///
     /// Continuity of a plain channel: the first message after the cursor names it as its predecessor, or the cursor is

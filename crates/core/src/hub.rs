@@ -168,6 +168,11 @@ impl Hub {
         self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Channels that tell, together, whether all of the store works; see [`Broker::witnesses`].
+    pub fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        self.0.broker.witnesses(channel)
+    }
+
     /// The channels that have a reader on this node.
     pub fn followed(&self) -> Vec<ChannelName> {
         let feeds = self.feeds();

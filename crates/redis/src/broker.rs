@@ -139,6 +139,11 @@ impl Broker for Redis {
         )
     }
 
+    /// One on each of several independent servers. A cluster goes down and comes back as one.
+    fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        self.topology.witnesses(channel)
+    }
+
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
         timeout(self.patience, self.tail_at_last(channel))
             .await

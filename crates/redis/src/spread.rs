@@ -3,6 +3,9 @@
 
 use inkwire_core::ChannelName;
 
+/// How many names are tried for each server, to find one that it has: with shares as even as they are, none is missed.
+const MOST_TRIES: usize = 1_000;
+
 /// Servers, by the hashes of their names: their order plays no part.
 #[derive(Debug)]
 pub(crate) struct Spread(Vec<u64>);
@@ -10,6 +13,21 @@ pub(crate) struct Spread(Vec<u64>);
 impl Spread {
     pub(crate) fn over<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self(names.into_iter().map(|name| hash(name.as_bytes())).collect())
+    }
+
+    /// A channel on each server, with names that begin as this one's.
+    pub(crate) fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        let names = (0..).filter_map(|number: u32| ChannelName::new(format!("{channel}.{number}")).ok());
+        let mut found = vec![None; self.0.len()];
+        for name in names.take(self.0.len() * MOST_TRIES) {
+            if let Some(free) = found.get_mut(self.place(&name)).filter(|found| found.is_none()) {
+                *free = Some(name);
+            }
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        found.into_iter().flatten().collect()
     }
 
     /// The number of the server that has a channel.
@@ -40,6 +58,15 @@ mod tests {
 
     fn channels() -> impl Iterator<Item = ChannelName> {
         (0..6_000).map(|n| ChannelName::new(format!("board:{n}")).unwrap())
+    }
+
+    #[test]
+    fn each_server_has_a_witness() {
+        let spread = Spread::over(["a:6379", "b:6379", "c:6379", "d:6379"]);
+        let witnesses = spread.witnesses(&ChannelName::new("$canary/0123").unwrap());
+        let places: Vec<_> = witnesses.iter().map(|name| spread.place(name)).collect();
+        assert_eq!(places, [0, 1, 2, 3]);
+        assert!(witnesses.iter().all(|name| name.as_str().starts_with("$canary/0123.")));
     }
 
     #[test]

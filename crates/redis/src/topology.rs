@@ -96,6 +96,14 @@ impl Topology {
         self.server(channel).map_or_else(|| self.layout.clone(), |server| server.layout.clone())
     }
 
+    /// A channel on each of several independent servers; this one where there are none such.
+    pub(crate) fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        self.read(|map| match &map.place {
+            Place::Spread(spread) => spread.witnesses(channel),
+            Place::Cluster { .. } => vec![channel.clone()],
+        })
+    }
+
     /// The server that has a channel, if that is known.
     pub(crate) fn server(&self, channel: &ChannelName) -> Option<Arc<Server>> {
         self.read(|map| map.place(channel).and_then(|at| map.servers.get(at).cloned()))

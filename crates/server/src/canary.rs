@@ -1,8 +1,10 @@
-//! Readiness that cannot lie: the node publishes to itself through the broker, and is ready while it hears itself.
+//! Readiness that cannot lie: the node publishes to itself through the broker, and is ready while it hears itself, in each part
+//! of the store that may fail by itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use inkwire_core::{ChannelName, Draft, Event, Fields, Hub, Lifetime, Message, Retention, Start};
 use metrics::histogram;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -23,9 +25,9 @@ const RETENTION: Retention = Retention {
     lifetime: Lifetime::Expires(Duration::from_secs(60)),
 };
 
-/// When the node last heard itself.
+/// When the node last heard itself, in each part of the store. Empty until it sings.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Canary(Arc<Mutex<Heard>>);
+pub(crate) struct Canary(Arc<Mutex<Vec<Heard>>>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -51,43 +53,55 @@ fn beat(message: &Message) -> Option<u64> {
 }
 
 impl Canary {
-    /// How long ago the node heard itself; `None` if it never has.
+    /// How long ago the node heard itself, where that is longest; `None` if it never has.
     pub(crate) fn age(&self) -> Option<Duration> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.at.map(|at| at.elapsed())
+        let ages: Option<Vec<_>> = self.heard().iter().map(|heard| Some(heard.at?.elapsed())).collect();
+        ages?.into_iter().max()
     }
 
     /// Why the node is not ready; `None` if it is.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = heard.at.map(|at| at.elapsed());
+        let age = self.age();
         if age.is_some_and(|age| age <= FRESH) {
             return None;
         }
         let age = age.map_or("never".to_owned(), |age| format!("{} s ago", age.as_secs()));
-        let trouble = heard.trouble.as_deref().unwrap_or("no answer");
+        let heard = self.heard();
+        let trouble = heard.iter().find_map(|heard| heard.trouble.as_deref()).unwrap_or("no answer");
         Some(format!("the node last heard its own message through the broker: {age} ({trouble})"))
     }
 
-    fn note(&self, change: impl FnOnce(&mut Heard)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn heard(&self) -> MutexGuard<'_, Vec<Heard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, part: usize, change: impl FnOnce(&mut Heard)) {
+        if let Some(heard) = self.heard().get_mut(part) {
+            change(heard);
+        }
     }
 
     /// Sings and listens for ever.
     pub(crate) async fn sing(self, hub: Hub, node: Box<str>) {
         let channel =
             ChannelName::new(format!("$canary/{node}")).expect("a node's name is part of a channel name");
-        tokio::join!(self.publish(&hub, &channel), self.listen(&hub, &channel));
+        let channels = hub.witnesses(&channel);
+        self.heard().resize_with(channels.len(), Heard::default);
+        let singing = channels.iter().enumerate().map(|(part, channel)| {
+            let (publish, listen) = (self.publish(&hub, part, channel), self.listen(&hub, part, channel));
+            async { tokio::join!(publish, listen) }
+        });
+        join_all(singing).await;
     }
 
-    async fn publish(&self, hub: &Hub, channel: &ChannelName) {
+    async fn publish(&self, hub: &Hub, part: usize, channel: &ChannelName) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for beat in 0_u64.. {
             ticks.tick().await;
             let draft = Draft::plain(Fields::of([("beat", &beat.to_string())])).retained(RETENTION);
             let began = Instant::now();
-            self.note(|heard| heard.sung = Some((beat, began)));
+            self.note(part, |heard| heard.sung = Some((beat, began)));
             let trouble = match timeout(PATIENCE, hub.publish(channel, draft)).await {
                 Ok(Ok(_)) => {
                     histogram!("inkwire_canary_publish_seconds").record(began.elapsed());
@@ -99,11 +113,11 @@ impl Canary {
             if let Some(trouble) = &trouble {
                 warn!(trouble, "the node cannot publish to itself");
             }
-            self.note(|heard| heard.trouble = trouble);
+            self.note(part, |heard| heard.trouble = trouble);
         }
     }
 
-    async fn listen(&self, hub: &Hub, channel: &ChannelName) {
+    async fn listen(&self, hub: &Hub, part: usize, channel: &ChannelName) {
         let mut ticks = interval(INTERVAL);
         loop {
             ticks.tick().await;
@@ -113,7 +127,7 @@ impl Canary {
             loop {
                 if let Event::Messages(messages) = subscription.next().await {
                     let beats = messages.iter().filter_map(|delivery| beat(delivery.message()));
-                    self.note(|heard| heard.hear(beats.max()));
+                    self.note(part, |heard| heard.hear(beats.max()));
                 }
             }
         }

@@ -74,7 +74,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "INKWIRE_GRACE", default_value = "5", value_name = "SECONDS", value_parser = grace)]
     pub(crate) grace: Duration,
 
-    /// How long a node may be silent before the others take it for dead and its peers leave; 1 to 60
+    /// How long a node may be silent before the others take it for dead and its peers leave; 1 to 60, and at least a third more than
+    /// the grace time
     #[arg(long, env = "INKWIRE_LEASE", default_value = "8", value_name = "SECONDS", value_parser = lease)]
     pub(crate) lease: Duration,
 

@@ -9,7 +9,7 @@ use super::values;
 /// Follows a channel: prints every message as it comes, one JSON object a line.
 ///
 /// Goes on after its last message when the server is gone for a while. What is lost for good is said in its place,
-/// as {"@gap":{"after":OFFSET}}.
+/// as {"@gap":{"after":OFFSET,"oldest":OFFSET}}.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   inkwire sub board:lobby/log                               what comes from now on

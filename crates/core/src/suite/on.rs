@@ -24,6 +24,10 @@ impl<B: Broker, T: Send + Sync + 'static> Broker for On<B, T> {
         self.broker.read(channel, after, limit).await
     }
 
+    fn witnesses(&self, channel: &ChannelName) -> Vec<ChannelName> {
+        self.broker.witnesses(channel)
+    }
+
     async fn tail(&self, channel: &ChannelName) -> Result<Tail> {
         self.broker.tail(channel).await
     }
