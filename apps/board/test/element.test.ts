@@ -34,9 +34,17 @@ const note = (fields = {}) =>
     ...fields,
   });
 
+const far = [
+  [0, 0],
+  [1e8, 5],
+];
+const filled = { backgroundColor: '#f00', fillStyle: 'hachure' };
+
 describe('what passes', () => {
   test.each([
     ['a rectangle', rectangle()],
+    ['a large pattern', rectangle({ ...filled, width: 20_000, height: 20_000, strokeWidth: 1 })],
+    ['a huge plain area', rectangle({ backgroundColor: '#f00', width: 1e8, height: 1e8 })],
     ['a tombstone', rectangle({ isDeleted: true, width: 0, height: 0 })],
     ['a stroke of one point', stroke({ points: [[0, 0]] })],
     ['a pen stroke', stroke({ pressures: [0.5, 1], simulatePressure: false })],
@@ -71,6 +79,10 @@ describe('what does not', () => {
     ['an embedded page', rectangle({ type: 'iframe' })],
     ['an embeddable', rectangle({ type: 'embeddable', link: 'https://example.org' })],
     ['an image', rectangle({ type: 'image' })],
+    ['a pattern of endless lines', rectangle({ ...filled, width: 1e8, strokeWidth: 0 })],
+    ['a pattern of a million lines', rectangle({ ...filled, height: 4e6, strokeWidth: 1 })],
+    ['a pattern of fine lines', rectangle({ ...filled, width: 50_000, strokeWidth: 0.01 })],
+    ['a pattern within far points', line({ ...filled, points: far })],
     ['no id', rectangle({ id: '' })],
     ['a long id', rectangle({ id: 'x'.repeat(101) })],
     ['version 0', rectangle({ version: 0 })],

@@ -170,6 +170,20 @@ test('encode and decode are the application’s', async () => {
   }
 });
 
+test('what cannot be decoded is told, and what follows is heard', async () => {
+  const channel = fresh();
+  const anybody = connect();
+  const client = connect<{ n: number }>({ decode: (text) => JSON.parse(text) });
+  const errors: Error[] = [];
+  client.on('error', (error) => errors.push(error));
+  await client.subscribe(channel, '0');
+  const loop = client.messages(channel);
+  await anybody.publish(channel, 'v', 'hello');
+  await anybody.publish(channel, 'v', '{"n":1}');
+  expect((await loop.next()).value).toMatchObject({ v: { n: 1 } });
+  expect(errors.map(({ name }) => name)).toEqual(['SyntaxError']);
+});
+
 test('keyed messages, and what stands beside them', async () => {
   const client = connect();
   const channel = fresh();

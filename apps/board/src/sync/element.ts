@@ -23,6 +23,8 @@ type Check = (value: unknown) => boolean;
 const FARTHEST = 1e8;
 /** A stroke of ten minutes without lifting the pen has about 36,000. */
 const MOST_POINTS = 50_000;
+/** Lines that fill a shape: the editor draws each of them, and stands still for two seconds at 25,000. */
+const MOST_FILLING = 20_000;
 const LONGEST_TEXT = 100_000;
 const MOST_BOUND = 1_000;
 
@@ -191,7 +193,25 @@ export function decodeElement(value: unknown): BoardElement | undefined {
     if (!check(field)) return undefined;
     if (field !== undefined) element[name] = field;
   }
-  return element as unknown as BoardElement;
+  return isDrawable(element) ? (element as unknown as BoardElement) : undefined;
+}
+
+/** What is fine field by field, and yet more than a canvas can draw in a moment: whoever opens the board would wait for ever. */
+function isDrawable(element: Record<string, unknown>): boolean {
+  const { fillStyle, backgroundColor, strokeWidth } = element;
+  const isPatterned = fillStyle !== 'solid' && backgroundColor !== 'transparent';
+  // The editor leaves four widths of the stroke between two lines.
+  return !isPatterned || extent(element) <= MOST_FILLING * 4 * Number(strokeWidth);
+}
+
+/** Width and height together, by the points where there are any: what else is said of them may be anything. */
+function extent({ width, height, points: own }: Record<string, unknown>): number {
+  let [most, highest] = [Math.abs(Number(width)), Math.abs(Number(height))];
+  for (const [x, y] of Array.isArray(own) ? (own as [number, number][]) : []) {
+    most = Math.max(most, Math.abs(x));
+    highest = Math.max(highest, Math.abs(y));
+  }
+  return most + highest;
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -43,7 +43,10 @@ export interface ClientOptions<Value = string> {
   getToken?: () => string | Promise<string>;
   /** Makes text of what is published. Texts stay as they are and everything else becomes JSON, unless you say otherwise. */
   encode?: Encode;
-  /** Makes of each field's text what `messages` and `load` give. Without it, the text. */
+  /**
+   * Makes of each field's text what `messages` and `load` give. Without it, the text. A message at which it throws is left
+   * out, and `error` tells why.
+   */
   decode?: Decode<Value>;
   /**
    * What is remembered of channels over a reload, and in what: `localStorage` by default, `indexedDb()` for more, `false` for
@@ -196,7 +199,7 @@ class ChannelClient<Value> implements Client<Value> {
   async load(channel: string): Promise<Loaded<Value>> {
     const nothing: Kept = { messages: [], lastOffset: BEGINNING };
     const { messages, lastOffset } = (await this.#cache?.load(channel)) ?? nothing;
-    return { messages: messages.map((message) => toMessage(message, this.#decode)), lastOffset };
+    return { messages: this.#decoded(messages), lastOffset };
   }
 
   async unsubscribe(channel: string): Promise<void> {
@@ -361,11 +364,23 @@ class ChannelClient<Value> implements Client<Value> {
       return;
     }
     if (this.#followers.isCached(channel)) this.#cache?.add(channel, wire);
-    const messages = wire.map((message) => toMessage(message, this.#decode));
+    const messages = this.#decoded(wire);
     const readers = this.#readers.get(channel) ?? [];
     for (const reader of readers) reader.push(messages);
     if ([...readers].some((reader) => reader.isFull)) this.#followers.pause(channel);
-    this.#events.tell('messages', channel, messages);
+    if (messages[0]) this.#events.tell('messages', channel, messages);
+  }
+
+  /** Anybody may have published anything: what `decode` throws at is told as an error and left out, and the rest goes on. */
+  #decoded(wire: WireMessage[]): Message<Value>[] {
+    return wire.flatMap((message) => {
+      try {
+        return toMessage(message, this.#decode);
+      } catch (error) {
+        this.#events.tell('error', error as Error);
+        return [];
+      }
+    });
   }
 
   /** The last loop of a channel that is followed for loops alone turns out the light. */
