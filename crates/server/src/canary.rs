@@ -55,8 +55,9 @@ fn beat(message: &Message) -> Option<u64> {
 impl Canary {
     /// How long ago the node heard itself, where that is longest; `None` if it never has.
     pub(crate) fn age(&self) -> Option<Duration> {
-        let ages: Option<Vec<_>> = self.heard().iter().map(|heard| Some(heard.at?.elapsed())).collect();
-        ages?.into_iter().max()
+        // Never is before any moment.
+        let longest_ago = self.heard().iter().map(|heard| heard.at).min()??;
+        Some(longest_ago.elapsed())
     }
 
     /// Why the node is not ready; `None` if it is.

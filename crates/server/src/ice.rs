@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, Mac as _};
 use inkwire_protocol::{IceServer, IceServers, PeerId};
-use sha1::Sha1;
+use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY as HMAC_SHA1, Key, sign};
 
 use crate::options::Ice;
 
@@ -31,9 +30,7 @@ pub(crate) fn servers(ice: &Ice, peer: &PeerId, now: SystemTime) -> IceServers {
 }
 
 fn password(secret: &str, username: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(username.as_bytes());
-    BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA1, secret.as_bytes()), username.as_bytes()))
 }
 
 #[cfg(test)]

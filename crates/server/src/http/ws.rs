@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use inkwire_protocol::reply::SUBPROTOCOL;
-use sha1::{Digest as _, Sha1};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY as SHA1, digest};
 
 use super::failure::Failure;
 use super::identity::MaybeCaller;
@@ -105,7 +105,7 @@ fn check(parts: &Parts) -> Result<HeaderValue, &'static str> {
 
 /// The proof that a key was understood (4.2.2).
 pub(crate) fn accept_key(key: &[u8]) -> String {
-    BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    BASE64_STANDARD.encode(digest(&SHA1, &[key, GUID.as_bytes()].concat()))
 }
 
 /// Whether a header that is a list holds a word, in whatever case.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use inkwire_core::Offset;
 use inkwire_protocol::{PeerId, RoomId};
-use sha1::{Digest as _, Sha1};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY as SHA1, digest};
 
 /// Whose position it is: the first bytes of a digest of the peer's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(crate) struct Owner(u32);
 
 impl Owner {
     pub(crate) fn of(peer: &PeerId) -> Self {
-        let [a, b, c, d, ..] = <[u8; 20]>::from(Sha1::digest(peer.as_str()));
-        Self(u32::from_be_bytes([a, b, c, d]))
+        let digest = digest(&SHA1, peer.as_str().as_bytes());
+        Self(u32::from_be_bytes(*digest.as_ref().first_chunk().expect("a digest has twenty bytes")))
     }
 }
 
