@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use serde_json::Value;
-use support::redis::Redis;
+use support::redis::Server;
 use support::{Folder, Node, inkwire};
 
 fn check(folder: &Folder, arguments: &[&str]) -> Output {
@@ -33,15 +33,18 @@ fn finding<'a>(said: &'a Value, subject: &str) -> &'a Value {
 
 #[test]
 fn a_redis_that_is_sound_and_one_that_forgets() {
-    let redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb"]);
+    let server = Server::with(&["--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb"]);
     let folder = Folder::new();
-    let said = ends(&check(&folder, &["--redis-url", &redis.url()]), 0);
+    let said = ends(&check(&folder, &["--redis-url", &server.url()]), 0);
     assert!(
         said.contains("loses nothing that was answered") && said.contains("0 trouble, 0 warning"),
         "{said}"
     );
-    redis.tell(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let output = inkwire(&folder.0).args(["check", "--json"]).env("REDIS_URL", redis.url()).output().unwrap();
+    let mut operator = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let set = ["SET", "maxmemory-policy", "allkeys-lru"];
+    redis::cmd("CONFIG").arg(&set).exec(&mut operator).unwrap();
+    let output =
+        inkwire(&folder.0).args(["check", "--json"]).env("REDIS_URL", server.url()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
@@ -70,9 +73,9 @@ fn what_cannot_be_reached_or_understood() {
 
 #[test]
 fn a_password_is_asked_for() {
-    let redis = Redis::start(&["--requirepass", "right"]);
+    let server = Server::with(&["--requirepass", "right"]);
     let folder = Folder::new();
-    let at = |password: &str| redis.url().replace("://", &format!("://:{password}@"));
+    let at = |password: &str| server.url().replace("://", &format!("://:{password}@"));
     let said = ends(&check(&folder, &["--redis-url", &at("wrong")]), 1);
     assert!(said.contains("PASSWORD") && !said.contains("wrong"), "{said}");
     ends(&check(&folder, &["--redis-url", &at("right")]), 0);

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
-#[path = "../../redis/tests/support/mod.rs"]
-mod redis_support;
 #[path = "../../server/tests/support/mod.rs"]
 mod signalling;
 mod support;
@@ -11,9 +9,9 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis_support::Server as Redis;
 use serde_json::{Value, json};
 use signalling::{Client, Events, eventually};
+use support::redis::Server as Redis;
 use support::{Folder, Node};
 use tokio::time::Instant;
 
@@ -59,8 +57,19 @@ async fn both_live(one: &Node, two: &Node) {
 
 /// How many nodes live, as one of them hears.
 async fn nodes(node: &Node) -> u64 {
+    metric(node, "inkwire_nodes").await
+}
+
+/// Waits until a node has heard its own message, which it sends each second, for longer than a short lease.
+async fn hears_itself_through_a_lease(node: &Node) {
+    let heard = async || metric(node, "inkwire_canary_heard_seconds_count").await;
+    let before = heard().await;
+    eventually("it hears itself", || async { heard().await >= before + 4 }).await;
+}
+
+async fn metric(node: &Node, name: &str) -> u64 {
     let metrics = reqwest::get(format!("{}/metrics", url(node))).await.unwrap().text().await.unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("inkwire_nodes "));
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -209,7 +218,8 @@ async fn nobody_dies_of_a_redis_that_was_away() {
     ready(&two).await;
     // The next thing they hear, more than a lease later, is what is said next.
     both_live(&one, &two).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    hears_itself_through_a_lease(&one).await;
+    hears_itself_through_a_lease(&two).await;
     bob.relayed(&ann.id, "stroke", json!(1)).await;
     ann.relayed(&bob.id, "stroke", json!(2)).await;
     assert_eq!(anns.next().await.unwrap().data["data"], 1);

@@ -2,37 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-
-/// A directory of a test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("inkwire-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use support::Folder;
+use support::redis::{Server, free_port};
 
 /// `inkwire serve` in a folder, with nothing of ours in the environment.
 fn command(folder: &Path) -> Command {
@@ -298,38 +282,10 @@ fn being_hung_up_on_ends_no_node() {
     assert!(node.request("GET /healthz", "").starts_with("HTTP/1.1 200"));
 }
 
-/// A Redis of a test's own, ended with it.
-struct Redis(Child);
-
-impl Redis {
-    /// At a port that was free a moment ago.
-    fn start(port: u16, folder: &Path) -> Self {
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port.to_string(),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
-        Self(command.current_dir(folder).stdout(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn nodes_that_share_a_redis_share_channels_and_tokens() {
     let folder = Folder::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let url = format!("redis://127.0.0.1:{port}");
     let shared =
         [("REDIS_URL", url.as_str()), ("TOKEN_SECRET", "one secret of all nodes, of 32 bytes or more")];
@@ -338,7 +294,7 @@ fn nodes_that_share_a_redis_share_channels_and_tokens() {
     let said = one.request("GET /readyz", "");
     assert!(said.starts_with("HTTP/1.1 503"), "and is not ready: {said}");
 
-    let redis = Redis::start(port, &folder.0);
+    let redis = Server::at(port);
     let wait_until_ready =
         |node: &Running| while !node.request("GET /readyz", "").starts_with("HTTP/1.1 200") {};
     wait_until_ready(&one);
@@ -355,7 +311,7 @@ fn nodes_that_share_a_redis_share_channels_and_tokens() {
     drop(redis);
     while !one.request("GET /readyz", "").starts_with("HTTP/1.1 503") {}
     assert!(one.request("GET /healthz", "").starts_with("HTTP/1.1 200"));
-    let _redis = Redis::start(port, &folder.0);
+    let _redis = Server::at(port);
     wait_until_ready(&one);
     wait_until_ready(&two);
 }

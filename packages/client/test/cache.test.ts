@@ -5,12 +5,12 @@
  * messages are kept one behind the other; a keyed channel is trimmed like a plain one; nobody is evicted; every
  * subscription fills the cache.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
-import { type Client, createClient } from '../src/channels/client.js';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { Client, ClientOptions } from '../src/channels/client.js';
 import type { WireMessage } from '../src/channels/heard.js';
 import { type CacheOptions, type CacheStorage, StorageCache } from '../src/channels/storage-cache.js';
-import { mint, Node, until } from './node.js';
+import { until } from './node.js';
+import { visitors } from './visitors.js';
 
 /** A storage as browsers have it, which is full at so many characters. */
 class Shelf implements CacheStorage {
@@ -172,24 +172,9 @@ describe('room', () => {
 });
 
 describe('against the server', () => {
-  let node: Node;
-  const open: Client[] = [];
-  beforeAll(async () => {
-    node = await Node.start();
-  });
-  afterEach(() => {
-    for (const client of open.splice(0)) client.close();
-  });
-  afterAll(() => node[Symbol.asyncDispose]());
-
+  const home = visitors();
   /** A page that has just been loaded. */
-  function page(targets = node.url): Client & { heard: string[] } {
-    const client = createClient({ targets, token: mint(), WebSocket, cache: { storage: shelf } });
-    open.push(client);
-    const heard: string[] = [];
-    client.on('messages', (_channel, messages) => heard.push(...messages.map(({ n }) => String(n))));
-    return Object.assign(client, { heard });
-  }
+  const page = (options: ClientOptions = {}) => home.connect({ cache: { storage: shelf }, ...options });
   const texts = async (client: Client, channel: string) => {
     const { messages } = await client.load(channel);
     return messages.map(({ n }) => n);
@@ -203,7 +188,7 @@ describe('against the server', () => {
     first.close();
     for (const n of ['2', '3']) await writer.publish('c:reload', { n });
 
-    const blocked = page('http://127.0.0.1:9');
+    const blocked = page({ targets: 'http://127.0.0.1:9' });
     expect(await texts(blocked, 'c:reload')).toEqual(['0', '1']);
     const second = page();
     expect(await texts(second, 'c:reload')).toEqual(['0', '1']);
@@ -268,8 +253,7 @@ describe('against the server', () => {
   });
 
   test('without a cache, `last` is everything', async () => {
-    const client = createClient({ targets: node.url, token: mint(), WebSocket });
-    open.push(client);
+    const client = home.connect();
     await client.publish('c:none', { n: '0' });
     const { value } = await client.messages('c:none', 'last').next();
     expect(value?.n).toBe('0');

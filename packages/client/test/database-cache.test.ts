@@ -8,16 +8,16 @@
  */
 import 'fake-indexeddb/auto';
 import { IDBFactory, IDBObjectStore } from 'fake-indexeddb';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { WebSocket } from 'ws';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Cache } from '../src/channels/cache.js';
-import { type Client, createClient } from '../src/channels/client.js';
+import type { Client, ClientOptions } from '../src/channels/client.js';
 import { openDatabase, transact } from '../src/channels/database.js';
 import { type IndexedDbOptions, indexedDb } from '../src/channels/database-cache.js';
 import type { WireMessage } from '../src/channels/heard.js';
 import { StorageCache } from '../src/channels/storage-cache.js';
-import { mint, Node, until } from './node.js';
+import { until } from './node.js';
 import { pick, seeded } from './random.js';
+import { visitors } from './visitors.js';
 
 let factory: IDBFactory;
 beforeEach(() => {
@@ -354,23 +354,8 @@ describe('room', () => {
 });
 
 describe('against the server', () => {
-  let node: Node;
-  const open: Client[] = [];
-  beforeAll(async () => {
-    node = await Node.start();
-  });
-  afterEach(() => {
-    for (const client of open.splice(0)) client.close();
-  });
-  afterAll(() => node[Symbol.asyncDispose]());
-
-  function visit(targets = node.url): Client & { heard: string[] } {
-    const client = createClient({ targets, token: mint(), WebSocket, cache: page() });
-    open.push(client);
-    const heard: string[] = [];
-    client.on('messages', (_channel, messages) => heard.push(...messages.map(({ n }) => String(n))));
-    return Object.assign(client, { heard });
-  }
+  const home = visitors();
+  const visit = (options: ClientOptions = {}) => home.connect({ cache: page(), ...options });
   const texts = async (client: Client, channel: string) =>
     (await client.load(channel)).messages.map(({ n }) => n);
 
@@ -382,7 +367,7 @@ describe('against the server', () => {
     first.close();
     for (const n of ['2', '3']) await writer.publish('d:reload', { n });
 
-    expect(await texts(visit('http://127.0.0.1:9'), 'd:reload')).toEqual(['0', '1']);
+    expect(await texts(visit({ targets: 'http://127.0.0.1:9' }), 'd:reload')).toEqual(['0', '1']);
     const second = visit();
     await second.subscribe('d:reload', 'last');
     await until(() => second.heard.length === 2);

@@ -4,43 +4,15 @@
  * Breakages tried on purpose, each of which makes tests fail: a POST without a name; POSTs of a channel side by
  * side; another kind of line while a publish is in doubt.
  */
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Client, type ClientOptions, createClient } from '../src/channels/client.js';
+import type { ClientOptions } from '../src/channels/client.js';
 import type { ClientError } from '../src/channels/errors.js';
 import { mint, Node, until } from './node.js';
+import { Blocked, visitors } from './visitors.js';
 
-let node: Node;
-const open: Client[] = [];
-beforeAll(async () => {
-  node = await Node.start();
-});
-afterEach(() => {
-  for (const client of open.splice(0)) client.close();
-});
-afterAll(() => node[Symbol.asyncDispose]());
-
-/** What a proxy that knows no WebSocket makes of one. */
-class Blocked {
-  onopen: unknown;
-  onmessage: unknown;
-  onerror: unknown;
-  onclose: ((event: { code: number; reason: string }) => void) | undefined;
-  constructor() {
-    setTimeout(() => this.onclose?.({ code: 1006, reason: 'blocked' }), 1);
-  }
-  send(): void {}
-  close(): void {}
-}
-
-function connect(options: ClientOptions = {}): Client & { heard: string[] } {
-  const token = options.getToken ? {} : { token: mint() };
-  const client = createClient({ targets: node.url, WebSocket: Blocked, ...token, ...options });
-  open.push(client);
-  const heard: string[] = [];
-  client.on('messages', (_channel, messages) => heard.push(...messages.map(({ n }) => String(n))));
-  return Object.assign(client, { heard });
-}
+const home = visitors();
+const connect = (options: ClientOptions = {}) => home.connect({ WebSocket: Blocked, ...options });
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => String(n));
 
@@ -66,9 +38,8 @@ test('publish, follow, and hear those who have a socket', async () => {
 test('where there is no WebSocket at all, none is missed', async () => {
   const { WebSocket: had } = globalThis;
   Object.assign(globalThis, { WebSocket: undefined });
-  const client = createClient({ targets: node.url, token: mint() });
+  const client = home.connect({ WebSocket: undefined as never });
   Object.assign(globalThis, { WebSocket: had });
-  open.push(client);
   expect(await client.publish('f:none', 'n', '0')).toMatch(/^\d+-\d+$/);
 });
 

@@ -10,6 +10,7 @@ import { WebSocket } from 'ws';
 import { type Client, type ClientOptions, createClient } from '../src/channels/client.js';
 import { LiveRoom, type Room, type RoomOptions } from '../src/rooms/room.js';
 import { mint, Node, until } from './node.js';
+import { Blocked } from './visitors.js';
 import { FakeConnection, network, reset, setNetwork } from './wires.js';
 
 let node: Node;
@@ -164,16 +165,8 @@ describe('a drop', () => {
       const signals = [cut.signal, ...(init.signal ? [init.signal] : [])];
       return fetch(url, { ...init, signal: AbortSignal.any(signals) });
     };
-    class Blocked {
-      onclose: ((event: { code: number; reason: string }) => void) | undefined;
-      constructor() {
-        setTimeout(() => this.onclose?.({ code: 1006, reason: 'blocked' }));
-      }
-      send(): void {}
-      close(): void {}
-    }
     const id = fresh();
-    const ann = await enter('ann', id, { WebSocket: Blocked as never, fetch: cuttable, random: () => 0.1 });
+    const ann = await enter('ann', id, { WebSocket: Blocked, fetch: cuttable, random: () => 0.1 });
     const ben = await enter('ben', id);
     await until(() => ann.room.peers.length === 1 && ben.room.peers.length === 1);
     const lost: string[] = [];

@@ -43,11 +43,18 @@ async function loop(client: Client, channel: string, read: string[]): Promise<vo
 /** Publishes without waiting for answers, and gives every text with the offset it was promised. */
 async function talk(name: string, client: Client, isOver: () => boolean): Promise<string[][]> {
   const promises: Promise<string>[][] = CHANNELS.map(() => []);
+  let waiting = 0;
   for (let n = 0; !isOver(); n += 1) {
     for (const [at, channel] of CHANNELS.entries()) {
       const by = `${name} ${n}`;
-      promises[at]?.push(client.publish(channel, { by }).then((offset) => `${offset} ${by}`));
+      waiting += 1;
+      const published = client.publish(channel, { by }).finally(() => {
+        waiting -= 1;
+      });
+      promises[at]?.push(published.then((offset) => `${offset} ${by}`));
     }
+    // A server that is slow to come back is waited for: the client keeps 10,000.
+    await until(() => waiting < 5_000, 60_000);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   return Promise.all(promises.map((some) => Promise.all(some)));

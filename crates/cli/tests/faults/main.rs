@@ -6,8 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
 mod proxy;
-#[path = "../../../redis/tests/support/mod.rs"]
-mod redis_support;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,10 +14,10 @@ mod table;
 use std::time::Duration;
 
 use proxy::{Line, Proxy};
-use redis_support::Server;
-use redis_support::cluster::Cluster;
-use redis_support::watched::Watched;
 use rig::{CHANNEL, Rig, Seen};
+use support::redis::Server;
+use support::redis::cluster::Cluster;
+use support::redis::watched::Watched;
 use tokio::time::{Instant, sleep};
 
 /// A Redis that loses nothing that it has answered, whatever happens to its process.
@@ -78,7 +76,8 @@ async fn redis_killed(length: Length) -> Seen {
         redis.kill();
         sleep(length.away / 10).await;
         redis.run();
-        sleep(Duration::from_millis(500)).await;
+        // It is killed while it works, each time.
+        rig.hears(1).await;
     }
     rig.judge(began).await
 }

@@ -103,30 +103,27 @@ impl Rig {
         let publishing = publishing.collect();
         let probing = tokio::spawn(probe(nodes[1].port, stopping));
         let rig = Self { nodes, publishing, reading, probing, progress, stop, last, answers };
-        rig.goes_on().await;
+        rig.hears(ENOUGH).await;
         rig
     }
 
-    /// Waits until enough new messages have come to both readers; how long it took until the first had.
-    async fn goes_on(&self) -> Duration {
-        let began = Instant::now();
-        let mut slowest = Duration::ZERO;
-        for progress in &self.progress {
+    /// Waits until so many new messages have come to both readers.
+    pub async fn hears(&self, count: usize) {
+        let had: Vec<_> = self.progress.iter().map(|progress| *progress.borrow()).collect();
+        for (progress, had) in self.progress.iter().zip(had) {
             let mut progress = progress.clone();
-            let had = *progress.borrow();
-            let first = progress.wait_for(|now| *now > had);
-            timeout(PATIENCE, first).await.expect("messages come").unwrap();
-            slowest = slowest.max(began.elapsed());
-            let enough = progress.wait_for(|now| *now >= had + ENOUGH);
-            timeout(PATIENCE, enough).await.expect("more messages come").unwrap();
+            let heard = progress.wait_for(|now| *now >= had + count);
+            timeout(PATIENCE, heard).await.expect("messages come").unwrap();
         }
-        slowest
     }
 
     /// The fault has begun at `began` and is over: lets the load go on, ends it, and says what was seen.
     pub async fn judge(self, began: Instant) -> Seen {
         let fault = began.elapsed();
-        let recovery = self.goes_on().await;
+        let over = Instant::now();
+        self.hears(1).await;
+        let recovery = over.elapsed();
+        self.hears(ENOUGH).await;
         for node in &self.nodes {
             ready(node.port).await;
         }

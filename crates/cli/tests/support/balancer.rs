@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 
-use crate::support::redis::{Redis, free_port};
+use crate::support::redis::{Server, free_port};
 use crate::support::{Folder, Node, PATIENCE, Running};
 
 /// Which program.
@@ -55,14 +55,14 @@ impl Default for Wishes {
 pub struct Behind {
     _balancer: Running,
     pub nodes: [Node; 2],
-    _redis: Redis,
+    _redis: Server,
     pub browser: Browser,
     folder: Folder,
 }
 
 impl Behind {
     pub async fn start(program: Program, wishes: Wishes) -> Self {
-        let redis = Redis::start(&[]);
+        let redis = Server::start();
         let nodes = [0, 1].map(|_| node(&redis, wishes));
         let folder = Folder::new();
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -209,7 +209,7 @@ pub async fn whole(answer: Response<Incoming>) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
 }
 
-fn node(redis: &Redis, wishes: Wishes) -> Node {
+fn node(redis: &Server, wishes: Wishes) -> Node {
     let folder = Folder::new();
     let secret = "one secret of all nodes, of 32 bytes or more";
     fs::write(folder.0.join(".env"), format!("REDIS_URL={}\nTOKEN_SECRET=\"{secret}\"\n", redis.url()))

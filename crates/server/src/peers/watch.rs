@@ -118,11 +118,13 @@ impl Watch {
 
     /// Minds the nodes of those who are in newly entered rooms; the dead among them lapse like any other.
     async fn look_at_entered(&self, signalling: &Signalling) {
-        let rooms = std::mem::take(&mut *self.rooms());
-        for room in rooms {
+        let mut rooms = std::mem::take(&mut *self.rooms()).into_iter();
+        while let Some(room) = rooms.next() {
             if let Err(refusal) = self.look_at(signalling, &room).await {
                 warn!(%refusal, "cannot look at a room; trying again");
-                self.entered(&room);
+                // Nor at the others: the lapsed are judged meanwhile.
+                self.rooms().extend(rooms.chain([room]));
+                return;
             }
         }
     }
