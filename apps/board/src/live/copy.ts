@@ -2,24 +2,27 @@
  * The copy of the board in this browser, kept up. It serves the live board.
  * Invariant: what is written was true at one moment; and `isBehind` as long as something is not written.
  */
-import type { BoardChannel } from '../sync/channel.js';
+import { BEGINNING, type BoardChannel } from '../sync/channel.js';
 import { parseElement } from '../sync/message.js';
 import type { Follower, Replica } from '../sync/replica.js';
 import { versionOf } from '../sync/version.js';
-import { Pace } from './pace.js';
+import { idle, Pace } from './pace.js';
 import type { Kept, Store } from './store.js';
 
 /** Milliseconds between two writes: a stroke under the hand is not written thirty times a second. */
 const WRITE_EVERY = 300;
+/** Elements in one transaction: some five milliseconds in which the page stands still. */
+const PORTION = 250;
 
 export class Copy {
   readonly #replica: Replica;
   readonly #follower: Follower;
   readonly #store: Store | undefined;
-  readonly #pace = new Pace(WRITE_EVERY, () => void this.write());
+  readonly #pace = new Pace(WRITE_EVERY, () => void this.#writeBesides());
   #channel: BoardChannel | undefined;
   #offset: string | undefined;
   #writing = 0;
+  #isBesides = false;
   #hasFailed = false;
 
   /** Without a store, it is always behind. */
@@ -48,7 +51,7 @@ export class Copy {
       const unsent = kept.elements.filter((element) => this.#putBack(element) && element.isUnsent);
       // Without an offset the elements are those of a page that never reached the channel.
       channel.resume(
-        kept.offset ?? '0',
+        kept.offset ?? BEGINNING,
         unsent.map(({ id }) => id),
       );
       this.#offset = kept.offset;
@@ -58,24 +61,40 @@ export class Copy {
 
   /** To be called when the replica, or what is unsent, may have changed. */
   request(): void {
-    if (this.#store && this.#isDue()) this.#pace.request();
+    if (this.#store && this.#isDue() && !this.#isReading) this.#pace.request();
   }
 
   mark(id: string): void {
     this.#follower.mark(id);
   }
 
-  /** Writes what has changed, now. */
-  async write(): Promise<void> {
+  /** Writes what has changed, all of it and now: the page may be going. */
+  write(): Promise<void> {
+    return this.#write(Number.POSITIVE_INFINITY);
+  }
+
+  /** The same beside whatever else the page does, in portions: a large board has just come, and is to be seen first. */
+  async #writeBesides(): Promise<void> {
+    if (this.#isBesides) return;
+    this.#isBesides = true;
+    do {
+      await idle();
+      await this.#write(PORTION);
+    } while (this.#follower.waiting > 0 && !this.#hasFailed && !this.#isReading);
+    this.#isBesides = false;
+  }
+
+  async #write(most: number): Promise<void> {
     const { offset, unsent } = this.#channel ?? {};
     if (!this.#store || !unsent || offset === undefined || !this.#isDue()) return;
-    const ids = this.#follower.take();
+    const ids = this.#follower.take(most);
     const gone = ids.filter((id) => !this.#replica.get(id));
     const changed = ids.flatMap((id) => this.#kept(id, unsent.has(id)));
-    this.#offset = offset;
+    // What is kept may be ahead of its offset, and is read once more then; it is never behind.
+    if (this.#follower.waiting === 0) this.#offset = offset;
     this.#writing += 1;
     try {
-      await this.#store.write(offset, changed, gone);
+      await this.#store.write(this.#offset ?? BEGINNING, changed, gone);
       this.#hasFailed = false;
     } catch {
       // Full, or forbidden meanwhile. It is tried again with the next change; `isBehind` tells until then.
@@ -89,6 +108,11 @@ export class Copy {
     void this.write().finally(() => this.#store?.close());
     this.#pace.end();
     this.#follower.end();
+  }
+
+  /** What is being read can be read again: it is written down once it is whole. */
+  get #isReading(): boolean {
+    return this.#channel?.standing === 'reading';
   }
 
   #isDue(): boolean {

@@ -92,13 +92,13 @@ function overlap(a: Box, b: Box): boolean {
 
 /** The editor repairs what it can, on a copy; what it throws at, or drops for being tiny, stays as the gate let it in. */
 function restore(element: BoardElement): unknown[] {
-  const copy = { ...element };
-  if (element.isDeleted) return [copy];
+  if (element.isDeleted) return [{ ...element }];
   try {
-    const restored = restoreElements([copy] as unknown as Restorable, null)[0];
+    const restored = restoreElements([element] as unknown as Restorable, null)[0];
     // The repair forgets that a stroke is finished, and an unfinished one is drawn without its tip.
-    if (restored?.type === 'freedraw') return [{ ...restored, lastCommittedPoint: copy.lastCommittedPoint }];
-    return [restored ?? copy];
+    if (restored?.type === 'freedraw')
+      Object.assign(restored, { lastCommittedPoint: element.lastCommittedPoint });
+    return [restored ?? { ...element }];
   } catch {
     return [];
   }

@@ -28,7 +28,7 @@ const SEND_EVERY = 33;
 /** Milliseconds between two looks at whether a board has come to rest or a peer lost its patience. */
 const TICK = 1_000;
 /** Milliseconds between two looks at a large board that is still being read: each costs the editor a whole round. */
-const SHOW_PART_EVERY = 1_000;
+const SHOW_PART_EVERY = 2_000;
 
 /** What the page is of: a room, to draw in; or the view of one, to look at. */
 export type Place = { kind: 'room' | 'view'; id: string };
@@ -67,7 +67,7 @@ export class Live {
   readonly #send = new Pace(SEND_EVERY, () => this.#flush());
   readonly #point = new Pace(SEND_EVERY, () => this.#sendPointer());
   readonly #show = new Frames(() => this.#binding.show());
-  readonly #showPart = new Pace(SHOW_PART_EVERY, () => this.#binding.show());
+  readonly #showPart = new Pace(SHOW_PART_EVERY, () => this.#binding.show(), performance.now());
   readonly #showPeople = new Frames(() => {
     if (this.#people) this.#editor.setCollaborators(this.#people.collaborators());
   });
@@ -255,16 +255,11 @@ export class Live {
   /** The replica, or what is known of the channel, may be another. */
   #changed(): void {
     if (this.#binding.waiting) this.#requestShow();
-    this.#requestWrite();
+    this.#copy?.request();
     const { isDoubtful, standing } = this.#channel;
     this.#people?.compare(isDoubtful ? 'doubtful' : standing === 'level' ? 'level' : 'behind');
     this.#wasLive ||= standing === 'level';
     this.#send.request();
-  }
-
-  /** What is being read can be read again: it is written down once it is whole. */
-  #requestWrite(): void {
-    if (this.#channel.standing !== 'reading') this.#copy?.request();
   }
 
   #requestShow(): void {
@@ -284,7 +279,7 @@ export class Live {
       now,
     );
     if (isMore || (this.#hand.isHolding && this.#channel.standing === 'level')) this.#send.request();
-    this.#requestWrite();
+    this.#copy?.request();
     this.#refresh();
   }
 
@@ -336,11 +331,11 @@ export class Live {
   }
 
   #refresh(): void {
-    this.#showPeople.request();
     const view = this.#look();
     // Many times a second; and most times nothing is to be seen.
     if (JSON.stringify(view) === JSON.stringify(this.#view)) return;
     this.#view = view;
+    this.#showPeople.request();
     for (const watcher of this.#watchers) watcher();
   }
 

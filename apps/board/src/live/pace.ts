@@ -6,12 +6,13 @@ export class Pace {
   readonly #interval: number;
   readonly #deed: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #last = Number.NEGATIVE_INFINITY;
+  #last: number;
 
-  /** `interval` in milliseconds. */
-  constructor(interval: number, deed: () => void) {
+  /** `interval` in milliseconds; `last`: as if it had been done at that moment of `performance.now()`. */
+  constructor(interval: number, deed: () => void, last = Number.NEGATIVE_INFINITY) {
     this.#interval = interval;
     this.#deed = deed;
+    this.#last = last;
   }
 
   request(): void {
@@ -50,4 +51,15 @@ export class Frames {
     if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
     this.#frame = undefined;
   }
+}
+
+/** Milliseconds after which whatever waits for a quiet moment goes on without one. */
+const LONGEST_NOISE = 500;
+
+/** A moment in which the page has nothing else to do, or nearly. */
+export function idle(): Promise<void> {
+  return new Promise((done) => {
+    if ('requestIdleCallback' in globalThis) requestIdleCallback(() => done(), { timeout: LONGEST_NOISE });
+    else setTimeout(done);
+  });
 }

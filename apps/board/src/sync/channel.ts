@@ -62,7 +62,8 @@ interface Anew {
   isShort: boolean;
 }
 
-const BEGINNING = '0';
+/** The offset of a board that has read nothing. */
+export const BEGINNING = '0';
 const UNUSED = '0-0';
 /** Publishes on their way at once. */
 const WINDOW = 200;

@@ -144,10 +144,14 @@ export class Follower {
     this.#ids.delete(id);
   }
 
-  /** All that waits, taken off the list. */
-  take(): string[] {
-    const ids = [...this.#ids];
-    this.#ids.clear();
+  /** What has waited longest, all of it unless so many are enough; taken off the list. */
+  take(most = Number.POSITIVE_INFINITY): string[] {
+    const ids: string[] = [];
+    for (const id of this.#ids) {
+      if (ids.length >= most) break;
+      ids.push(id);
+    }
+    for (const id of ids) this.#ids.delete(id);
     return ids;
   }
 
