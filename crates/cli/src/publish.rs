@@ -74,6 +74,7 @@ impl PublishArguments {
             key: self.key.clone(),
             version: self.version.clone(),
             tombstone: self.tombstone,
+            named: self.named,
             ..Publish::plain(self.channel.clone(), fields)
         }
     }
@@ -86,6 +87,8 @@ struct Line {
     _offset: IgnoredAny,
     #[serde(rename = "@deliveries", default)]
     _deliveries: IgnoredAny,
+    #[serde(rename = "@user", default)]
+    _user: IgnoredAny,
     #[serde(rename = "@key")]
     key: Option<String>,
     #[serde(rename = "@version")]
@@ -105,6 +108,7 @@ impl Line {
             key: arguments.key.clone().or(key),
             version: arguments.version.clone().or(version),
             tombstone: arguments.tombstone || self.is_deleted,
+            named: arguments.named,
             ..Publish::plain(channel, self.fields.0)
         })
     }

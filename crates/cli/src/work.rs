@@ -216,6 +216,9 @@ fn variables(arguments: &WorkArguments, message: &Received) -> Vec<(String, Stri
     if let Some(keyed) = &message.keyed {
         variables.push(("INKWIRE_KEY".to_owned(), keyed.key.to_string()));
     }
+    if let Some(user) = &message.user {
+        variables.push(("INKWIRE_USER".to_owned(), user.to_string()));
+    }
     for (name, value) in message.fields.iter() {
         variables.push((variable(name), value.to_owned()));
     }

@@ -96,7 +96,7 @@ fn a_data_directory_in_use_and_not() {
     node.kill();
     let said = look(&node);
     assert_eq!(finding(&said, "node")["says"], "none uses it at present");
-    assert_eq!(finding(&said, "store")["figures"]["format"], 2.0);
+    assert_eq!(finding(&said, "store")["figures"]["format"], 3.0);
     let left: Vec<_> = fs::read_dir(node.folder.0.join("inkwire-data")).unwrap().collect();
     assert!(left.iter().all(|entry| entry.as_ref().unwrap().file_type().unwrap().is_file()), "{left:?}");
     node.again();

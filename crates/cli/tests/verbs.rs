@@ -40,6 +40,22 @@ fn what_is_published_is_read_and_followed() {
 }
 
 #[test]
+fn a_message_says_who_published_it_where_that_is_asked_for() {
+    let node = Node::start();
+    let token = node.run(&["token", "--id", "ann", "--grant", "*=subscribe,publish"]);
+    let token = ["--token", token.trim()];
+    node.run(&[&["pub", "log", "--named", "text=one"], &token[..]].concat());
+    let printed = node.run(&[&["sub", "log", "--from", "0", "--count", "1"], &token[..]].concat());
+    assert!(printed.trim_end().ends_with(r#""text":"one","@user":"ann"}"#), "{printed}");
+    // A copy is published by whoever copies.
+    node.feed(&["pub", "board:b", "--json", "--named"], &printed);
+    let copied: Value = serde_json::from_str(&node.run(&["read", "board:b"])).unwrap();
+    assert!(copied["@user"].is_string() && copied["@user"] != "ann", "{copied}");
+    node.feed(&["pub", "board:c", "--json"], &printed);
+    assert!(!node.run(&["read", "board:c"]).contains("@user"));
+}
+
+#[test]
 fn keyed_channels_keep_the_winner() {
     let node = Node::start();
     let vote = |version: &str, rest: &[&str]| {

@@ -249,7 +249,13 @@ mod tests {
     }
 
     fn message(ms: u64, text: &str) -> Received {
-        Received { offset: at(ms), fields: Fields::of([("text", text)]), keyed: None, deliveries: None }
+        Received {
+            offset: at(ms),
+            fields: Fields::of([("text", text)]),
+            keyed: None,
+            user: None,
+            deliveries: None,
+        }
     }
 
     impl Desk {

@@ -35,7 +35,8 @@ pub use target::{Target, TargetError};
 pub use token::Token;
 
 pub use inkwire_core::{
-    ChannelName, ConsumerName, FieldName, Fields, GroupName, Key, Keyed, Offset, State as KeyState, Version,
+    ChannelName, ConsumerName, FieldName, Fields, GroupName, Key, Keyed, Offset, State as KeyState, UserId,
+    Version,
 };
 pub use inkwire_protocol::channel::{From, PublishReply, Received};
 pub use inkwire_protocol::command::{Claim, Publish, Read};

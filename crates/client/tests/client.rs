@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use inkwire_client::{
     Claim, Client, Code, ConsumerName, Error, Event, Fields, From, GroupName, Key, Offset, Publish, Read,
-    State, Target, Token, Version,
+    State, Target, Token, UserId, Version,
 };
 use support::{House, Road, channel, client, say, soon, take, text, texts, token};
 
@@ -37,6 +37,17 @@ async fn publishes_reads_and_follows() {
     assert_eq!(texts(&mut again, 1).await, ["two"]);
     let twice = client.subscribe(channel("a"), From::New).await.unwrap_err();
     assert_eq!(twice.code(), Some(Code::Conflict));
+}
+
+#[tokio::test]
+async fn a_message_says_who_published_it_where_that_is_asked_for() {
+    let house = House::open();
+    let client = client(house.target());
+    client.publish(Publish { named: true, ..say("log", "one") }).await.unwrap();
+    client.publish(say("log", "two")).await.unwrap();
+    let mut subscription = client.subscribe(channel("log"), From::Beginning).await.unwrap();
+    let users: Vec<_> = take(&mut subscription, 2).await.into_iter().map(|message| message.user).collect();
+    assert_eq!(users, [Some(UserId::new("tester").unwrap()), None]);
 }
 
 #[tokio::test]

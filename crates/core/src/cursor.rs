@@ -34,7 +34,8 @@ mod tests {
     #[test]
     fn only_the_named_successor_is_delivered() {
         let at = |ms| Offset { ms, seq: 0 };
-        let message = Message { offset: at(5), prev: at(3), fields: Fields::of([("a", "b")]), keyed: None };
+        let message =
+            Message { offset: at(5), prev: at(3), fields: Fields::of([("a", "b")]), keyed: None, user: None };
         let expected = [
             (0, Step::Reread),
             (2, Step::Reread),

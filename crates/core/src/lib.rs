@@ -37,6 +37,8 @@ pub use delivery::{Delivery, Form};
 pub use finding::{Finding, Level};
 pub use hub::{Hub, HubOptions};
 pub use message::{Draft, Fields, Keyed, Lifetime, Message, Producer, Retention, State};
-pub use name::{ChannelName, ConsumerName, FieldName, GroupName, Key, NameError, ProducerId, Version};
+pub use name::{
+    ChannelName, ConsumerName, FieldName, GroupName, Key, NameError, ProducerId, UserId, Version,
+};
 pub use offset::Offset;
 pub use subscription::{AtHand, Event, Start, Subscription, Wake};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::name::{FieldName, Key, NameError, ProducerId, Version};
+use crate::name::{FieldName, Key, NameError, ProducerId, UserId, Version};
 use crate::offset::Offset;
 
 /// The body of a message: at least one named text, in the order given, each name once.
@@ -97,6 +97,8 @@ pub struct Message {
     pub fields: Fields,
     /// Key, version and state, in a keyed channel.
     pub keyed: Option<Keyed>,
+    /// Who published it, where the publisher asked for that to be said.
+    pub user: Option<UserId>,
 }
 
 impl Message {
@@ -104,7 +106,8 @@ impl Message {
     pub fn weight(&self) -> usize {
         let keyed =
             self.keyed.as_ref().map_or(0, |keyed| keyed.key.as_str().len() + keyed.version.as_str().len());
-        size_of::<Self>() + self.fields.weight() + keyed
+        let user = self.user.as_ref().map_or(0, |user| user.as_str().len());
+        size_of::<Self>() + self.fields.weight() + keyed + user
     }
 }
 
@@ -166,17 +169,19 @@ pub struct Draft {
     pub retention: Retention,
     /// For recognising a repeated publish.
     pub producer: Option<Producer>,
+    /// Who publishes, where the message is to say so. Never what a client wrote: whoever makes the draft knows it.
+    pub user: Option<UserId>,
 }
 
 impl Draft {
     /// A draft for a plain channel.
     pub fn plain(fields: Fields) -> Self {
-        Self { fields, keyed: None, retention: Retention::PLAIN, producer: None }
+        Self { fields, keyed: None, retention: Retention::PLAIN, producer: None, user: None }
     }
 
     /// A draft for a keyed channel.
     pub fn keyed(fields: Fields, keyed: Keyed) -> Self {
-        Self { fields, keyed: Some(keyed), retention: Retention::KEYED, producer: None }
+        Self { fields, keyed: Some(keyed), retention: Retention::KEYED, producer: None, user: None }
     }
 
     /// The same under another retention.
@@ -190,6 +195,13 @@ impl Draft {
     #[must_use]
     pub fn by(mut self, producer: Producer) -> Self {
         self.producer = Some(producer);
+        self
+    }
+
+    /// The same, as a message that says who published it.
+    #[must_use]
+    pub fn named(mut self, user: UserId) -> Self {
+        self.user = Some(user);
         self
     }
 }

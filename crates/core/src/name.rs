@@ -138,6 +138,16 @@ name! {
     }
 }
 
+name! {
+    /// Who publishes, as the server knows it: a token's `id`, 1–128 of `[A-Za-z0-9_.:-]` and not only dots.
+    UserId, |text| {
+        if !group_word(text) || text.bytes().all(|b| b == b'.') {
+            return Err(NameError("an id of a user is 1 to 128 of A-Z a-z 0-9 _ . : - and not only dots"));
+        }
+        Ok(())
+    }
+}
+
 fn group_word(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
     !text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)

@@ -108,7 +108,13 @@ mod tests {
     }
 
     fn message(prev: u64, ms: u64) -> Arc<Message> {
-        Arc::new(Message { offset: at(ms), prev: at(prev), fields: Fields::of([("n", "1")]), keyed: None })
+        Arc::new(Message {
+            offset: at(ms),
+            prev: at(prev),
+            fields: Fields::of([("n", "1")]),
+            keyed: None,
+            user: None,
+        })
     }
 
     fn offsets(since: Since) -> Vec<u64> {
@@ -171,7 +177,13 @@ mod tests {
         let large = "x".repeat(MAXIMUM_BYTES / 2);
         for ms in 5_000..5_010 {
             let fields = Fields::of([("n", large.as_str())]);
-            ring.push(Arc::new(Message { offset: at(ms + 1), prev: at(ms), fields, keyed: None }));
+            ring.push(Arc::new(Message {
+                offset: at(ms + 1),
+                prev: at(ms),
+                fields,
+                keyed: None,
+                user: None,
+            }));
         }
         assert_eq!(ring.messages.len(), 1);
         assert_eq!(ring.bytes, ring.messages.iter().map(|message| message.weight()).sum::<usize>());

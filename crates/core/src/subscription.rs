@@ -348,6 +348,7 @@ mod tests {
             prev: Offset::ZERO,
             fields: Fields::of([("t", &text)]),
             keyed: None,
+            user: None,
         };
         let message = Arc::new(message);
         let mut limit = FIRST_READ;

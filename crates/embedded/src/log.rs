@@ -116,7 +116,13 @@ impl Log {
         self.age_out(now.wall_ms);
         self.age = draft.retention.age.filter(|_| draft.keyed.is_none());
         let offset = self.head.max(floor).next(now.wall_ms);
-        let message = Arc::new(Message { offset, prev: self.head, fields: draft.fields, keyed: draft.keyed });
+        let message = Arc::new(Message {
+            offset,
+            prev: self.head,
+            fields: draft.fields,
+            keyed: draft.keyed,
+            user: draft.user,
+        });
         self.insert(&message, draft.retention, now);
         self.trim(draft.retention, now);
         self.remember(draft.producer, offset, now);

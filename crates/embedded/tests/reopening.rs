@@ -18,7 +18,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use inkwire_core::{
     Broker as _, Claim, Claimed, ConsumerName, Continuity, Draft, Error, GroupName, Lifetime, Offset,
-    Producer, ProducerId, Published, Retention, State,
+    Producer, ProducerId, Published, Retention, State, UserId,
 };
 use inkwire_embedded::{Embedded, EmbeddedOptions, OpenError, WallClock};
 use support::{Scratch, assert_chain, body, channel, keyed, plain, publish, read, texts};
@@ -98,6 +98,23 @@ async fn a_keyed_channel_keeps_its_state_and_its_rule() {
     assert_eq!(texts(&page.messages), ["b=2", "a=6"]);
     assert_eq!(page.messages[0].keyed.as_ref().map(|keyed| keyed.state), Some(State::Tombstone));
     assert!(matches!(broker.publish(&board, plain("x")).await, Err(Error::Kind("keyed"))));
+}
+
+#[tokio::test]
+async fn who_published_is_still_said() {
+    let directory = Scratch::new();
+    let (log, board) = (channel("log"), channel("board"));
+    let ann = UserId::new("ann").expect("an id");
+    let broker = directory.open();
+    publish(&broker, &log, plain(1).named(ann.clone())).await;
+    publish(&broker, &log, plain(2)).await;
+    publish(&broker, &board, keyed("a", "1", State::Tombstone).named(ann.clone())).await;
+    drop(broker);
+    let broker = directory.open();
+    for (channel, expected) in [(log, vec![Some(&ann), None]), (board, vec![Some(&ann)])] {
+        let page = read(&broker, &channel, Offset::ZERO).await;
+        assert_eq!(page.messages.iter().map(|message| message.user.as_ref()).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[tokio::test]
@@ -402,7 +419,7 @@ async fn a_newer_format_is_refused() {
     database.pragma_update(None, "user_version", 99).expect("written");
     drop(database);
     let opened = Embedded::open(directory.options());
-    assert!(matches!(&opened, Err(OpenError::Newer { found: 99, known: 2, .. })), "{opened:?}");
+    assert!(matches!(&opened, Err(OpenError::Newer { found: 99, known: 3, .. })), "{opened:?}");
     let said = opened.expect_err("refused").to_string();
     assert!(said.contains("format 99"), "{said}");
 }
@@ -431,6 +448,25 @@ async fn a_store_of_format_1_goes_on() {
     let page = read(&broker, &log, first).await;
     assert_eq!((texts(&page.messages), page.continuity), (vec!["2", "3"], Continuity::Proved));
     assert_eq!(texts(&read(&broker, &board, Offset::ZERO).await.messages), ["a=3"]);
+}
+
+/// As a store was before messages could say who published them: such messages were as they are now.
+#[tokio::test]
+async fn a_store_of_format_2_goes_on() {
+    let directory = Scratch::new();
+    let (log, file) = (channel("log"), directory.path().join("inkwire.db"));
+    publish(&directory.open(), &log, plain(1)).await;
+    let database = rusqlite::Connection::open(&file).expect("opened");
+    database.pragma_update(None, "user_version", 2).expect("as it was");
+    drop(database);
+
+    publish(&directory.open(), &log, plain(2).named(UserId::new("ann").expect("an id"))).await;
+    let database = rusqlite::Connection::open(&file).expect("opened");
+    let format: i32 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("marked");
+    assert_eq!(format, 3, "an older program would take a named message for damaged");
+    drop(database);
+    let page = read(&directory.open(), &log, Offset::ZERO).await;
+    assert_eq!((texts(&page.messages), page.continuity), (vec!["1", "2"], Continuity::Proved));
 }
 
 fn other_database(fill: impl Fn(&rusqlite::Connection) -> rusqlite::Result<()>) -> Vec<u8> {

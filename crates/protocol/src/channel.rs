@@ -4,15 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use inkwire_core::offset::OffsetError;
-use inkwire_core::{Claimed, FieldName, Fields, Key, Keyed, Message, Offset, Page, State, Version};
+use inkwire_core::{Claimed, FieldName, Fields, Key, Keyed, Message, Offset, Page, State, UserId, Version};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::text;
 
-/// A message as clients see it: `{"offset":"1-0","text":"hello"}`, in a keyed channel with `@key`, `@version` and, for a
-/// deletion, `"@deleted":true`.
+/// A message as clients see it: `{"offset":"1-0","text":"hello"}`, with `@user` where it says who published it; in a keyed
+/// channel with `@key`, `@version` and, for a deletion, `"@deleted":true`.
 #[derive(Debug, Clone, Copy)]
 pub struct WireMessage<'a>(pub &'a Message);
 
@@ -25,18 +25,23 @@ impl Serialize for WireMessage<'_> {
 }
 
 fn write_message<M: SerializeMap>(map: &mut M, message: &Message) -> Result<(), M::Error> {
-    write_members(map, message.offset, &message.fields, message.keyed.as_ref())
+    let Message { offset, fields, keyed, user, .. } = message;
+    write_members(map, *offset, fields, user.as_ref(), keyed.as_ref())
 }
 
 fn write_members<M: SerializeMap>(
     map: &mut M,
     offset: Offset,
     fields: &Fields,
+    user: Option<&UserId>,
     keyed: Option<&Keyed>,
 ) -> Result<(), M::Error> {
     map.serialize_entry("offset", &WireOffset(offset))?;
     for (name, value) in fields.iter() {
         map.serialize_entry(name, value)?;
+    }
+    if let Some(user) = user {
+        map.serialize_entry("@user", user.as_str())?;
     }
     if let Some(keyed) = keyed {
         map.serialize_entry("@key", keyed.key.as_str())?;
@@ -70,6 +75,8 @@ pub struct Received {
     pub fields: Fields,
     /// Key, version and state, in a keyed channel.
     pub keyed: Option<Keyed>,
+    /// Who published it, as the server knows it, where the publisher asked for that to be said.
+    pub user: Option<UserId>,
     /// How often it was given to a consumer of the group, where it was claimed.
     pub deliveries: Option<u64>,
 }
@@ -77,7 +84,7 @@ pub struct Received {
 impl Serialize for Received {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        write_members(&mut map, self.offset, &self.fields, self.keyed.as_ref())?;
+        write_members(&mut map, self.offset, &self.fields, self.user.as_ref(), self.keyed.as_ref())?;
         if let Some(deliveries) = self.deliveries {
             map.serialize_entry("@deliveries", &deliveries)?;
         }
@@ -102,6 +109,7 @@ impl<'de> Visitor<'de> for Members {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received, A::Error> {
         let (mut offset, mut key, mut version, mut deliveries) = (None, None, None, None);
+        let mut user = None;
         let mut state = State::Live;
         let mut fields = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
@@ -111,6 +119,7 @@ impl<'de> Visitor<'de> for Members {
                 "@version" => {
                     version = Some(Version::new(map.next_value::<String>()?).map_err(A::Error::custom)?);
                 }
+                "@user" => user = Some(UserId::new(map.next_value::<String>()?).map_err(A::Error::custom)?),
                 "@deleted" if map.next_value()? => state = State::Tombstone,
                 "@deleted" => {}
                 "@deliveries" => deliveries = Some(map.next_value()?),
@@ -126,7 +135,8 @@ impl<'de> Visitor<'de> for Members {
             _ => None,
         };
         let offset = offset.ok_or_else(|| A::Error::missing_field("offset"))?;
-        Ok(Received { offset, fields: Fields::new(fields).map_err(A::Error::custom)?, keyed, deliveries })
+        let fields = Fields::new(fields).map_err(A::Error::custom)?;
+        Ok(Received { offset, fields, keyed, user, deliveries })
     }
 }
 
@@ -250,19 +260,21 @@ mod tests {
     fn messages_keep_the_order_of_their_fields() {
         let fields: WireFields = serde_json::from_str(r#"{"b":"1","a":"é","c":""}"#).unwrap();
         let offset = Offset { ms: 5, seq: 1 };
-        let mut message = Message { offset, prev: Offset::ZERO, fields: fields.0, keyed: None };
+        let mut message = Message { offset, prev: Offset::ZERO, fields: fields.0, keyed: None, user: None };
         let json = |message: &Message| serde_json::to_string(&WireMessage(message)).unwrap();
         assert_eq!(json(&message), r#"{"offset":"5-1","b":"1","a":"é","c":""}"#);
+        message.user = Some(UserId::new("u1").unwrap());
+        assert_eq!(json(&message), r#"{"offset":"5-1","b":"1","a":"é","c":"","@user":"u1"}"#);
         message.keyed = Some(Keyed {
             key: Key::new("k").unwrap(),
             version: Version::new("2").unwrap(),
             state: State::Tombstone,
         });
-        assert!(json(&message).ends_with(r#""@key":"k","@version":"2","@deleted":true}"#));
+        assert!(json(&message).ends_with(r#""@user":"u1","@key":"k","@version":"2","@deleted":true}"#));
         let received: Received = serde_json::from_str(&json(&message)).unwrap();
         assert_eq!(
-            (received.offset, &received.fields, &received.keyed),
-            (offset, &message.fields, &message.keyed)
+            (received.offset, &received.fields, &received.keyed, &received.user),
+            (offset, &message.fields, &message.keyed, &message.user)
         );
         assert_eq!(serde_json::to_string(&received).unwrap(), json(&message));
     }
@@ -279,6 +291,7 @@ mod tests {
             r#"{"":"x"}"#,
             r#"{"offset":"1"}"#,
             r#"{"@key":"x"}"#,
+            r#"{"@user":"x"}"#,
             r#"{"a":"1","a":"2"}"#,
         ] {
             assert!(serde_json::from_str::<WireFields>(bad).is_err(), "{bad}");

@@ -146,6 +146,9 @@ pub struct Publish {
     /// Makes a repeated publish recognisable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub producer: Option<WireProducer>,
+    /// Whether the message is to say who published it: the server adds the `id` of the token, as `@user`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
 }
 
 impl Publish {
@@ -159,6 +162,7 @@ impl Publish {
             version: None,
             tombstone: false,
             producer: None,
+            named: false,
         }
     }
 
@@ -176,7 +180,7 @@ impl Publish {
         }
     }
 
-    /// The draft that says the same; how much of the channel is kept is for the server to add.
+    /// The draft that says the same; how much of the channel is kept, and who publishes, is for the server to add.
     ///
     /// # Errors
     /// [`Malformed`] when a key stands without a version, or a version without a key.

@@ -1,6 +1,6 @@
 //! Who and where: ids as they stand in paths and JSON, checked once.
 
-use inkwire_core::{NameError, name};
+use inkwire_core::{NameError, UserId, name};
 use serde::{Deserialize, Serialize};
 
 /// First path segments that are routes of the server, and so no rooms.
@@ -40,11 +40,14 @@ name! {
     #[derive(Serialize, Deserialize)]
     #[serde(try_from = "Box<str>", into = "Box<str>")]
     PeerId, |text| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
-        if text.is_empty() || text.len() > 128 || !text.bytes().all(allowed) || text.bytes().all(|b| b == b'.') {
-            return Err(NameError("a peer id is 1 to 128 of A-Z a-z 0-9 _ . : - and not only dots"));
-        }
-        Ok(())
+        let rule = NameError("a peer id is 1 to 128 of A-Z a-z 0-9 _ . : - and not only dots");
+        UserId::new(text).map(drop).map_err(|_| rule)
+    }
+}
+
+impl From<&PeerId> for UserId {
+    fn from(peer: &PeerId) -> Self {
+        Self::new(peer.as_str()).expect("a peer id was checked by the rule of user ids")
     }
 }
 

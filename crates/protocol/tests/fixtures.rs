@@ -50,6 +50,7 @@ fn events_of_a_socket_survive_the_way_in_and_out() {
                         prev: inkwire_core::Offset::ZERO,
                         fields: received.fields.clone(),
                         keyed: received.keyed.clone(),
+                        user: received.user.clone(),
                     };
                     reply::message(&channel, WireMessage(&message))
                 }

@@ -142,6 +142,9 @@ fn texts(draft: &Draft) -> Vec<&str> {
             texts.extend(["@deleted", "true"]);
         }
     }
+    if let Some(user) = &draft.user {
+        texts.extend(["@user", user.as_str()]);
+    }
     texts.extend(draft.fields.iter().flat_map(|(name, value)| [name, value]));
     texts
 }

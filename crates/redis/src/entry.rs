@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::str::from_utf8;
 use std::sync::Arc;
 
-use inkwire_core::{FieldName, Fields, Key, Keyed, Message, Offset, State, Version};
+use inkwire_core::{FieldName, Fields, Key, Keyed, Message, Offset, State, UserId, Version};
 
 /// The most characters that a field's name may have.
 const LONGEST_NAME: usize = 128;
@@ -23,7 +23,7 @@ pub(crate) fn message<'a>(
     texts: impl IntoIterator<Item = &'a [u8]>,
 ) -> Arc<Message> {
     let mut texts = texts.into_iter();
-    let (mut key, mut version, mut state) = (None, None, State::Live);
+    let (mut key, mut version, mut state, mut user) = (None, None, State::Live, None);
     let mut names = HashSet::new();
     let mut fields = Vec::new();
     while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
@@ -32,6 +32,7 @@ pub(crate) fn message<'a>(
             b"@key" => key = from_utf8(value).ok().and_then(|text| Key::new(text).ok()),
             b"@version" => version = from_utf8(value).ok().and_then(|text| Version::new(text).ok()),
             b"@deleted" => state = State::Tombstone,
+            b"@user" => user = from_utf8(value).ok().and_then(|text| UserId::new(text).ok()),
             _ => {
                 let name = field_name(&String::from_utf8_lossy(name));
                 if names.insert(name.clone()) {
@@ -43,7 +44,7 @@ pub(crate) fn message<'a>(
     let keyed = key.zip(version).map(|(key, version)| Keyed { key, version, state });
     // An entry with nothing but @ fields: no program of ours writes one.
     let fields = Fields::new(fields).unwrap_or_else(|_| Fields::of([("_", "")]));
-    Arc::new(Message { offset, prev, fields, keyed })
+    Arc::new(Message { offset, prev, fields, keyed, user })
 }
 
 /// A name of a field, changed as little as the rules for names ask.
@@ -92,6 +93,19 @@ mod tests {
         assert_eq!(fields(&message), [("a", "x\ny"), ("b", "")]);
         let keyed = message.keyed.as_ref().unwrap();
         assert_eq!((keyed.key.as_str(), keyed.version.as_str(), keyed.state), ("é", "7", State::Tombstone));
+    }
+
+    #[test]
+    fn who_published() {
+        let user = |value: &[u8]| {
+            let message = message(at(2), at(1), [b"@user".as_slice(), value, b"a", b"b"]);
+            assert_eq!(fields(&message), [("a", "b")]);
+            message.user.as_ref().map(|user| user.as_str().to_owned())
+        };
+        assert_eq!(user(b"ann:1").as_deref(), Some("ann:1"));
+        for odd in [&b""[..], b"a b", b"..", b"\xff"] {
+            assert_eq!(user(odd), None);
+        }
     }
 
     #[test]

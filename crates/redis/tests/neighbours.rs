@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use inkwire_core::{
     Broker, Claim, ConsumerName, Continuity, Draft, Error, Event, GroupName, Hub, HubOptions, Key, Keyed,
-    Lifetime, Message, Offset, Producer, ProducerId, Published, Retention, Start, State, Version,
+    Lifetime, Message, Offset, Producer, ProducerId, Published, Retention, Start, State, UserId, Version,
 };
 use inkwire_redis::{OptionError, Redis, RedisOptions};
 use redis::aio::MultiplexedConnection;
@@ -72,6 +72,13 @@ async fn a_stream_is_what_the_protocol_says() {
     let entries: Vec<Entry> = ask(&mut stranger, "XRANGE inkwire:{board:a} - +").await;
     let texts = ["@prev", "0-0", "@key", "k", "@version", "1", "@deleted", "true", "text", "k=1"];
     assert_eq!(entries, [(offset.to_string(), texts.map(str::to_owned).to_vec())]);
+
+    let named = keyed("k", "2", State::Live).named(UserId::new("ann").unwrap());
+    let second = broker.publish(&channel("board:a"), named).await.unwrap().offset();
+    let entries: Vec<Entry> = ask(&mut stranger, "XRANGE inkwire:{board:a} - +").await;
+    let prev = offset.to_string();
+    let texts = ["@prev", &prev, "@key", "k", "@version", "2", "@user", "ann", "text", "k=2"];
+    assert_eq!(entries, [(second.to_string(), texts.map(str::to_owned).to_vec())]);
 
     let mut keys: Vec<String> = ask(&mut stranger, "KEYS *").await;
     keys.sort();

@@ -84,7 +84,7 @@ pub struct SubscribeRequest {
 pub struct PublishRequest {
     /// Where.
     pub channel: ChannelName,
-    /// What.
+    /// What. Its `user` is who asks, where the message is to say so ([`Hooks::publish`]).
     pub draft: Draft,
 }
 
@@ -93,7 +93,7 @@ pub struct PublishRequest {
 pub enum Verdict {
     /// It is told as it is. The bytes are shared with all others who are told the same.
     Tell,
-    /// The client is told these fields instead. Where the message stands, and its key, stay as they are.
+    /// The client is told these fields instead. Where the message stands, its key, and who published it stay as they are.
     TellInstead(Fields),
     /// The client is not told. For a filter, or for a hook that has acted on the message itself.
     Withhold,
@@ -152,6 +152,9 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// Authorises, and may rewrite, a publish. The default asks the token's grants for [`Action::Publish`]. The
     /// publishes of a connection are asked for one after the other, so a slow hook slows its client.
+    ///
+    /// A message says who published it where the client asked for that, whatever becomes of the draft here, and where this
+    /// sets `draft.user`; the name is always the client's own.
     ///
     /// # Errors
     /// With what the client is told instead.

@@ -51,7 +51,7 @@ pub use channels::Channels;
 pub use hooks::{Client, Hooks};
 pub use inkwire_core::{
     Broker, ChannelName, Draft, Fields, Key, Keyed, Message, Offset, Producer, ProducerId, Published,
-    Retention, Start, State, Version,
+    Retention, Start, State, UserId, Version,
 };
 pub use inkwire_protocol::access::{Action, Grant};
 pub use inkwire_protocol::{Code, PeerId, Refused, RoomId, User, Username};

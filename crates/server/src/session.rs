@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use inkwire_core::{
     AtHand, ChannelName, Continuity, Delivery, Error, Event, Message, Offset, Page, Published, Start,
-    Subscription, Wake,
+    Subscription, UserId, Wake,
 };
 use inkwire_protocol::channel::{From as Place, PublishReply, WireOffset};
 use inkwire_protocol::command::{Ack, Claim as WireClaim, Publish, Read, Subscribe};
@@ -239,11 +239,20 @@ impl Session {
         if views::of(&publish.channel).is_some() {
             return Err(for_looking_only());
         }
-        let (channel, maxlen) = (publish.channel.clone(), publish.maxlen);
-        let draft = publish.into_draft()?;
+        let (channel, maxlen, named) = (publish.channel.clone(), publish.maxlen, publish.named);
+        let mut draft = publish.into_draft()?;
         let sort = if draft.keyed.is_some() { Sort::Keyed } else { Sort::Plain };
-        let draft = draft.retained(self.app.channels.retention(&channel, sort, maxlen));
-        self.app.hooks.publish(&self.client, PublishRequest { channel, draft }).await
+        draft.retention = self.app.channels.retention(&channel, sort, maxlen);
+        draft.user = named.then(|| self.own_name());
+        let mut admitted = self.app.hooks.publish(&self.client, PublishRequest { channel, draft }).await?;
+        // Whatever became of the draft: a hook may add the name, but nobody's else, and not lose it.
+        let is_named = named || admitted.draft.user.is_some();
+        admitted.draft.user = is_named.then(|| self.own_name());
+        Ok(admitted)
+    }
+
+    fn own_name(&self) -> UserId {
+        UserId::from(&self.client.user().id)
     }
 
     /// Publishes what a client asks, and is allowed, to publish: takes it in, in the order of asking; what it answers with

@@ -192,7 +192,10 @@ async fn grants_decide() {
 async fn what_is_wrong_is_told() {
     let node = Node::start().await;
     let ann = node.client("ann").await;
-    for fields in [json!({}), json!([]), json!({ "a": 1 }), json!({ "@a": "b" }), json!({ "offset": "b" })] {
+    let named = json!({ "text": "x", "@user": "bob" });
+    for fields in
+        [json!({}), json!([]), json!({ "a": 1 }), json!({ "@a": "b" }), named, json!({ "offset": "b" })]
+    {
         assert_eq!(publish(&ann, BOARD, fields.clone()).await.0, StatusCode::BAD_REQUEST, "{fields}");
     }
     for query in
@@ -260,4 +263,40 @@ async fn channels_keep_what_the_operator_says() {
     let mut stream = Events::of(follow(&ann, "/channels/board%3Abrief", Some(&first)).await);
     let gap = stream.next().await.unwrap();
     assert_eq!((gap.name.as_str(), gap.data), ("gap", json!({ "after": first, "oldest": "0-0" })));
+}
+
+/// Seen to fail when the name is taken from the fields, when it is said without being asked for, and when it is the username.
+#[tokio::test]
+async fn a_message_says_who_published_it_where_that_is_asked_for() {
+    let node = Node::start().await;
+    let (ann, bob) = (node.client("ann").await, node.client("bob").await);
+    let mut events = Events::of(follow(&bob, &format!("{BOARD}?offset=0"), None).await);
+    let first = published(&ann, &format!("{BOARD}?named=true"), "one").await;
+    let second = published(&ann, &format!("{BOARD}?named=false"), "two").await;
+    let third = published(&bob, BOARD, "three").await;
+    let expected = json!([
+        { "offset": first, "text": "one", "@user": ann.id },
+        { "offset": second, "text": "two" },
+        { "offset": third, "text": "three" },
+    ]);
+    assert_eq!(read(&bob, BOARD).await["messages"], expected);
+    for expected in expected.as_array().unwrap() {
+        assert_eq!(events.next().await.unwrap().data, *expected);
+    }
+    // What was published once is not published again in another's name.
+    let once = |client: &Client| {
+        let request = client.http.post(format!("{}{BOARD}?named=true", client.url));
+        request
+            .bearer_auth(&client.token)
+            .header("idempotency-key", "k")
+            .json(&json!({ "text": "four" }))
+            .send()
+    };
+    for client in [&ann, &bob] {
+        assert!(once(client).await.unwrap().status().is_success());
+    }
+    let messages = read(&bob, BOARD).await["messages"].clone();
+    assert_eq!((messages.as_array().unwrap().len(), &messages[3]["@user"]), (4, &json!(ann.id)));
+    let (status, reply) = publish(&ann, &format!("{BOARD}?named=bob"), json!({ "text": "x" })).await;
+    assert_eq!((status, &reply["code"]), (StatusCode::BAD_REQUEST, &json!("invalid")));
 }

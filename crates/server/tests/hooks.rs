@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use inkwire::hooks::{PublishRequest, SubscribeRequest, Verdict};
-use inkwire::{ChannelName, Client, Code, Fields, Hooks, Message, Refused, Server};
+use inkwire::{ChannelName, Client, Code, Draft, Fields, Hooks, Message, Refused, Server, UserId};
 use inkwire_embedded::Memory;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -53,6 +53,12 @@ impl Hooks for Rules {
     async fn publish(&self, client: &Client, mut request: PublishRequest) -> Result<PublishRequest, Refused> {
         if request.channel.as_str() == "closed" {
             return Err(Refused::new(Code::Forbidden, "closed"));
+        }
+        match request.channel.as_str() {
+            "named" => request.draft = request.draft.named(UserId::new("somebody-else").unwrap()),
+            // As a hook does that makes its own draft.
+            "anew" => request.draft = Draft::plain(request.draft.fields.clone()),
+            _ => {}
         }
         let text = request.draft.fields.get("text").unwrap_or_default().to_owned();
         let from = client.user().username.as_str();
@@ -124,6 +130,26 @@ async fn what_is_published_may_be_refused_or_rewritten() {
     assert_eq!(reply.status(), 403);
     assert_eq!(ann.refused(subscribe("$inbox/ann")).await, "forbidden");
     assert_eq!(bob.send(Method::GET, "/channels/%24inbox%2Fann", None).await.status(), 403);
+}
+
+/// A hook may give a message its publisher's name, and nobody else's, and cannot lose it; nor can what it tells instead.
+#[tokio::test]
+async fn a_name_is_the_clients_own_whatever_a_hook_does() {
+    let (node, _sights) = node().await;
+    let mut ann = Socket::anybody(&node, "ann").await;
+    let publish = |channel: &str, text: &str, named: bool| json!({ "op": "publish", "channel": channel, "fields": { "text": text }, "named": named });
+    for (channel, text, named, expected) in [
+        ("named", "a", false, json!("ann")),
+        ("named", "b", true, json!("ann")),
+        ("anew", "c", true, json!("ann")),
+        ("anew", "d", false, json!(null)),
+        ("anew", "whisper", true, json!("ann")),
+    ] {
+        let offset = ann.done(publish(channel, text, named)).await["offset"].clone();
+        let page = ann.done(json!({ "op": "read", "channel": channel, "limit": 1000 })).await;
+        let last = page["messages"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&last["offset"], &last["@user"]), (&offset, &expected), "{channel} {text}");
+    }
 }
 
 #[tokio::test]

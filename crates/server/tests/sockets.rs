@@ -149,6 +149,39 @@ async fn publishing_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn a_named_message_says_whose_token_published_it() {
+    let node = Node::start().await;
+    let (mut ann, mut bob) = (Socket::anybody(&node, "ann").await, Socket::anybody(&node, "bob").await);
+    for channel in ["log", "poll"] {
+        bob.done(json!({ "op": "subscribe", "channel": channel })).await;
+    }
+    let named = |channel: &str, fields: Value| json!({ "op": "publish", "channel": channel, "fields": fields, "named": true });
+    let offset = ann.done(named("log", json!({ "from": "bob" }))).await["offset"].clone();
+    let message = json!({ "offset": offset, "from": "bob", "@user": "ann" });
+    assert_eq!(bob.event().await["messages"], json!([message]));
+    let page = bob.done(json!({ "op": "read", "channel": "log" })).await;
+    assert_eq!(page["messages"], json!([message]));
+    let claim = json!({ "op": "claim", "channel": "log", "group": "g", "consumer": "c" });
+    assert_eq!(bob.done(claim).await["messages"][0]["@user"], "ann");
+    let mut vote = named("poll", json!({ "text": "x" }));
+    (vote["key"], vote["version"]) = (json!("k"), json!("1"));
+    ann.done(vote).await;
+    assert_eq!(bob.event().await["messages"][0]["@user"], "ann");
+    // Nobody writes the name himself.
+    for fields in [json!({ "@user": "bob" }), json!({ "text": "x", "@user": "bob" })] {
+        assert_eq!(ann.refused(named("log", fields)).await, "invalid");
+    }
+    let mut other = named("log", json!({ "text": "x" }));
+    other["named"] = json!("bob");
+    assert_eq!(ann.refused(other).await, "invalid");
+    // Unasked it is not said, whatever else the command has.
+    let mut unasked = named("log", json!({ "text": "x" }));
+    (unasked["named"], unasked["@user"]) = (json!(false), json!("bob"));
+    ann.done(unasked).await;
+    assert_eq!(bob.event().await["messages"][0].get("@user"), None);
+}
+
+#[tokio::test]
 async fn commands_of_a_connection_are_carried_out_in_order() {
     in_order(Node::start().await).await;
 }

@@ -18,6 +18,7 @@ use super::remote::RemoteArguments;
   inkwire pub board:lobby/log --field line < access.log
   echo '{\"text\":\"hello\"}' | inkwire pub board:lobby/log --json
   inkwire read board:a | inkwire pub board:b --json     copies a channel
+  inkwire pub board:lobby/log --named text=hello            says who, by the id of the token
   inkwire pub board:poll --key ann --version 0002 vote=yes
   inkwire pub board:poll --key ann --version 0003 --tombstone vote=none"
 )]
@@ -52,6 +53,10 @@ pub(crate) struct PublishArguments {
     /// So many messages are kept from now on, and up to 100 more
     #[arg(long, value_name = "NUMBER", value_parser = maxlen)]
     pub(crate) maxlen: Option<usize>,
+
+    /// The message says who published it: the server adds the id of the token, as `@user`
+    #[arg(long)]
+    pub(crate) named: bool,
 
     #[command(flatten)]
     pub(crate) remote: RemoteArguments,

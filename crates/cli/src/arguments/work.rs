@@ -14,7 +14,7 @@ use crate::retain::time;
 /// Runs a command for every message of a channel, each for one worker of the group.
 ///
 /// The command reads the message as JSON on its standard input, and finds it in its environment: INKWIRE_OFFSET,
-/// INKWIRE_DELIVERIES (1 at first), INKWIRE_CHANNEL, INKWIRE_KEY, and INKWIRE_FIELD_<NAME> for each field (in capitals,
+/// INKWIRE_DELIVERIES (1 at first), INKWIRE_CHANNEL, INKWIRE_KEY, INKWIRE_USER, and INKWIRE_FIELD_<NAME> for each field (in capitals,
 /// other characters as _; not those over 64 KiB). If it exits with 0 the message is done. Otherwise, or if the worker dies,
 /// the message is given to a worker of the group again after the time of --take-over.
 ///

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{UnderTest, body, channel, publish, read, texts};
+use super::{UnderTest, body, channel, keyed, publish, read, texts};
 use crate::{
-    Continuity, Draft, Error, Fields, Key, Keyed, Lifetime, Offset, Producer, ProducerId, Published,
-    Retention, State, Version,
+    Claim, ConsumerName, Continuity, Draft, Error, Fields, GroupName, Key, Keyed, Lifetime, Message, Offset,
+    Producer, ProducerId, Published, Retention, State, UserId, Version,
 };
 
 /// Messages come back in the order published, each naming the one before it.
@@ -205,6 +205,75 @@ pub async fn producers(broker: UnderTest) {
     assert_eq!(broker.publish(&channel, draft("a", 7, 3)).await, Ok(Published::Duplicate(third)));
     assert!(matches!(broker.publish(&channel, draft("a", 3, 9)).await, Ok(Published::Duplicate(_))));
     assert_eq!(texts(&read(&broker, &channel, Offset::ZERO, 10).await.messages), ["1", "2", "3"]);
+}
+
+/// Text and publisher, where the message says it.
+fn signed(message: &Message) -> (&str, Option<&str>) {
+    (message.fields.get("text").unwrap_or_default(), message.user.as_ref().map(UserId::as_str))
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("ids in the suite follow the rules")
+}
+
+/// A message says who published it where that was asked for, whichever way it comes; and no other does.
+pub async fn who_published(broker: UnderTest) {
+    let (log, board) = (channel("signed"), channel("signed-keys"));
+    let upsert = |key: &str, state| keyed::draft(key, "1", state);
+    let drafts = [
+        (&log, Draft::plain(body("a")).named(user("ann"))),
+        (&log, Draft::plain(body("b"))),
+        (&board, upsert("a", State::Live).named(user("bob:2"))),
+        (&board, upsert("b", State::Live)),
+        (&board, upsert("c", State::Tombstone).named(user("ann"))),
+    ];
+    let mut tails = Vec::new();
+    for channel in [&log, &board] {
+        tails.push(broker.tail(channel).await.expect("the channel can be followed"));
+    }
+    for (channel, draft) in drafts {
+        broker.publish(channel, draft).await.expect("the broker takes it");
+    }
+    let expected = [
+        vec![("a", Some("ann")), ("b", None)],
+        vec![("a=1", Some("bob:2")), ("b=1", None), ("c=1", Some("ann"))],
+    ];
+    for ((channel, mut tail), expected) in [log, board].into_iter().zip(tails).zip(expected) {
+        let page = read(&broker, &channel, Offset::ZERO, 10).await;
+        assert_eq!(page.messages.iter().map(|message| signed(message)).collect::<Vec<_>>(), expected);
+        for expected in &expected {
+            assert_eq!(signed(&tail.next().await.expect("the tail goes on")), *expected);
+        }
+        let group = GroupName::new("g").expect("a group name");
+        let consumer = ConsumerName::new("c").expect("a consumer name");
+        let claimed = broker.claim(&channel, Claim::new(group, consumer, 10)).await.expect("taken");
+        let claimed: Vec<_> = claimed.iter().map(|claimed| signed(&claimed.message)).collect();
+        assert_eq!(claimed, expected);
+    }
+}
+
+/// What changes nothing changes no name: a duplicate and what is superseded leave it as it was.
+pub async fn the_first_name_stays(broker: UnderTest) {
+    let (log, board) = (channel("first"), channel("first-keys"));
+    let repeated = |id: &str| {
+        let producer = Producer { id: ProducerId::new("p").expect("a producer id"), seq: 1 };
+        Draft::plain(body(1)).by(producer).named(user(id))
+    };
+    let vote = |version: &str, id: &str| keyed::draft("k", version, State::Live).named(user(id));
+    broker.publish(&log, repeated("ann")).await.expect("taken");
+    broker.publish(&board, vote("2", "ann")).await.expect("taken");
+    for draft in [repeated("bob"), repeated("joe")] {
+        assert!(matches!(broker.publish(&log, draft).await, Ok(Published::Duplicate(_))));
+    }
+    assert!(matches!(broker.publish(&board, vote("2", "bob")).await, Ok(Published::Duplicate(_))));
+    assert!(matches!(broker.publish(&board, vote("1", "joe")).await, Ok(Published::Superseded(_))));
+    for channel in [&log, &board] {
+        let page = read(&broker, channel, Offset::ZERO, 10).await;
+        assert_eq!(page.messages.iter().map(|message| signed(message).1).collect::<Vec<_>>(), [Some("ann")]);
+    }
+    broker.publish(&board, vote("3", "bob")).await.expect("taken");
+    let page = read(&broker, &board, Offset::ZERO, 10).await;
+    assert_eq!(page.messages.iter().map(|message| signed(message).1).collect::<Vec<_>>(), [Some("bob")]);
 }
 
 /// Many publishers at once: one order, no offset twice, no answered message missing, the chain unbroken.

@@ -12,7 +12,7 @@
 //! push that wakes nobody; a message claimed that is not noted as held; a take-over that does not count; an
 //! acknowledgement that leaves the message held; an announcement before the message can be read; a head read apart
 //! from its messages; age minded by publishing alone, by reads alone, or not by claims; an age that a later publish can
-//! take back.
+//! take back; a name left out of what is announced, of what is read, or of tombstones.
 
 #![allow(clippy::indexing_slicing, reason = "these are tests: a panic is a finding")]
 
@@ -39,7 +39,7 @@ macro_rules! broker_suite {
         $crate::broker_suite!(@cases $paused, $make,
             logs: [order_and_chain, submitted_in_order, unused_channel, pages, offsets_of_others_prove_nothing, trims_within_the_slack,
                    the_old_leave, what_has_left_stays_out,
-                   one_kind_for_ever, expiry, producers, concurrent_publishers, pages_are_of_one_piece],
+                   one_kind_for_ever, expiry, producers, who_published, the_first_name_stays, concurrent_publishers, pages_are_of_one_piece],
             keyed: [the_higher_version_wins, state_and_changes, tombstones, collected_tombstones_break_older_cursors,
                     evicted_keys_break_older_cursors, cursors_of_an_earlier_life_are_broken, a_duplicate_renews, one_winner],
             tails: [announces_in_order, ends_rather_than_lose, two_tails, what_is_announced_can_be_read],

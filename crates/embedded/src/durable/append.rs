@@ -88,8 +88,13 @@ impl Work<'_> {
         };
         let unused = channel.head == Offset::ZERO;
         let offset = if unused { channel.created } else { channel.head.next(now.wall_ms) };
-        let message =
-            Arc::new(Message { offset, prev: channel.head, fields: draft.fields, keyed: draft.keyed });
+        let message = Arc::new(Message {
+            offset,
+            prev: channel.head,
+            fields: draft.fields,
+            keyed: draft.keyed,
+            user: draft.user,
+        });
         if message.keyed.is_none() {
             age_out(connection, channel, draft.retention.age, now)?;
         }

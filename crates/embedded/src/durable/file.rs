@@ -16,7 +16,7 @@ pub(crate) const LOCK: &str = "lock";
 /// Marks an SQLite file as ours: "Inkw".
 const APPLICATION: i32 = 0x496e_6b77;
 /// The format of the file. Grows when an older program could not read what a newer one writes.
-pub(crate) const FORMAT: i32 = 2;
+pub(crate) const FORMAT: i32 = 3;
 /// How long a checkpoint waits for readers that are in the middle of a page.
 const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared per connection; more than the program has.
@@ -78,8 +78,11 @@ const SCHEMA: &str = "
     CREATE INDEX pending_by_age ON pending (consumer_group, since);
 ";
 
-/// What makes a file of format 1 one of format 2.
-const FROM_FORMAT_1: &str = "ALTER TABLE channels ADD COLUMN age INTEGER;";
+/// What a file of format 1 lacks: ages of channels.
+const SINCE_FORMAT_1: &str = "ALTER TABLE channels ADD COLUMN age INTEGER;";
+/// What a file of format 2 lacks: nothing. But rows may name who published them now, and an older program would take such
+/// a row for damaged.
+const SINCE_FORMAT_2: &str = "";
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +187,8 @@ impl Directory {
     fn check(&self, connection: &mut Connection) -> Result<(), OpenError> {
         match format(&self.file, connection)? {
             Format::None => change(connection, SCHEMA).map_err(|reason| self.damaged(reason)),
-            Format::Older(_) => change(connection, FROM_FORMAT_1).map_err(|reason| self.damaged(reason)),
+            Format::Older(1) => change(connection, SINCE_FORMAT_1).map_err(|reason| self.damaged(reason)),
+            Format::Older(_) => change(connection, SINCE_FORMAT_2).map_err(|reason| self.damaged(reason)),
             Format::Current => Ok(()),
         }
     }
@@ -218,7 +222,7 @@ fn format(file: &Path, connection: &Connection) -> Result<Format, OpenError> {
     match marks(connection).map_err(|reason| damaged(file, reason))? {
         Marks { application: 0, format: 0, tables: 0 } => Ok(Format::None),
         Marks { application: APPLICATION, format: FORMAT, .. } => Ok(Format::Current),
-        Marks { application: APPLICATION, format: 1, .. } => Ok(Format::Older(1)),
+        Marks { application: APPLICATION, format: format @ 1..FORMAT, .. } => Ok(Format::Older(format)),
         Marks { application: APPLICATION, format, .. } if format > FORMAT => {
             Err(OpenError::Newer { path: file.to_owned(), found: format, known: FORMAT })
         }

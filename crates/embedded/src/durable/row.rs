@@ -3,12 +3,13 @@
 //! Invariant: what is read back is what was written at that place, or [`Damaged`]: each row carries a checksum over its
 //! content, its channel and its offset. No input makes reading panic.
 
-use inkwire_core::{FieldName, Fields, Key, Keyed, Message, Offset, State, Version};
+use inkwire_core::{FieldName, Fields, Key, Keyed, Message, Offset, State, UserId, Version};
 
 /// The first byte of every row. Another one means a layout that this version does not know.
 const LAYOUT: u8 = 1;
 const KEYED: u8 = 1;
 const TOMBSTONE: u8 = 2;
+const NAMED: u8 = 4;
 /// Bytes of the checksum that ends every row.
 const CHECKSUM: usize = 8;
 
@@ -34,12 +35,15 @@ pub(crate) fn encode(channel: i64, message: &Message, row: &mut Vec<u8>) {
         State::Live => KEYED,
         State::Tombstone => KEYED | TOMBSTONE,
     });
-    row.extend([LAYOUT, flags]);
+    row.extend([LAYOUT, flags | if message.user.is_some() { NAMED } else { 0 }]);
     put_number(row, message.prev.ms);
     put_number(row, message.prev.seq);
     if let Some(keyed) = &message.keyed {
         put_text(row, keyed.key.as_str());
         put_text(row, keyed.version.as_str());
+    }
+    if let Some(user) = &message.user {
+        put_text(row, user.as_str());
     }
     put_number(row, message.fields.iter().count() as u64);
     for (name, value) in message.fields.iter() {
@@ -70,12 +74,13 @@ fn message(offset: Offset, reader: &mut Reader<'_>) -> Option<Message> {
     }
     let flags = reader.byte()?;
     let prev = Offset { ms: reader.number()?, seq: reader.number()? };
-    let keyed = match flags {
+    let keyed = match flags & !NAMED {
         0 => None,
         KEYED => Some(keyed(State::Live, reader)?),
         flags if flags == KEYED | TOMBSTONE => Some(keyed(State::Tombstone, reader)?),
         _ => return None,
     };
+    let user = if flags & NAMED == 0 { None } else { Some(UserId::new(reader.text()?).ok()?) };
     let count = usize::try_from(reader.number()?).ok()?;
     // A field takes two bytes at least: a count beyond that is damage, not a reason to reserve memory.
     let mut fields = Vec::with_capacity(count.min(reader.0.len() / 2));
@@ -83,7 +88,7 @@ fn message(offset: Offset, reader: &mut Reader<'_>) -> Option<Message> {
         fields.push((FieldName::new(reader.text()?).ok()?, Box::from(reader.text()?)));
     }
     let fields = Fields::new(fields).ok()?;
-    reader.0.is_empty().then_some(Message { offset, prev, fields, keyed })
+    reader.0.is_empty().then_some(Message { offset, prev, fields, keyed, user })
 }
 
 fn keyed(state: State, reader: &mut Reader<'_>) -> Option<Keyed> {
@@ -169,14 +174,14 @@ mod tests {
             state: if live { State::Live } else { State::Tombstone },
         });
         let fields = proptest::collection::vec((texts(20), texts(300)), 1..6);
-        (offsets(), offsets(), fields, proptest::option::of(keyed)).prop_map(
-            |(offset, prev, fields, keyed)| {
-                let named = fields.into_iter().enumerate().map(|(n, (name, value))| {
-                    (FieldName::new(format!("f{n}{name}")).expect("a field name"), value.into_boxed_str())
-                });
-                Message { offset, prev, fields: Fields::new(named).expect("fields"), keyed }
-            },
-        )
+        let user = any::<u32>().prop_map(|id| UserId::new(format!("u:{id}")).expect("a user id"));
+        let (keyed, user) = (proptest::option::of(keyed), proptest::option::of(user));
+        (offsets(), offsets(), fields, keyed, user).prop_map(|(offset, prev, fields, keyed, user)| {
+            let named = fields.into_iter().enumerate().map(|(n, (name, value))| {
+                (FieldName::new(format!("f{n}{name}")).expect("a field name"), value.into_boxed_str())
+            });
+            Message { offset, prev, fields: Fields::new(named).expect("fields"), keyed, user }
+        })
     }
 
     proptest! {

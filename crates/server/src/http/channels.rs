@@ -69,6 +69,7 @@ struct Terms {
     maxlen: Option<usize>,
     keyed: Option<Keyed>,
     producer: Option<WireProducer>,
+    named: bool,
 }
 
 impl Terms {
@@ -78,7 +79,8 @@ impl Terms {
             Some(Ok(maxlen)) if maxlen >= 1 => Some(maxlen),
             Some(_) => return Err(Failure::invalid("maxlen is a whole number of at least 1")),
         };
-        Ok(Self { maxlen, keyed: keyed(parts)?, producer: idempotency(&parts.headers)? })
+        let named = is_said(parts, "named")?;
+        Ok(Self { maxlen, keyed: keyed(parts)?, producer: idempotency(&parts.headers)?, named })
     }
 
     fn publish(self, channel: ChannelName, WireFields(fields): WireFields) -> Publish {
@@ -87,15 +89,23 @@ impl Terms {
             publish.tombstone = state == inkwire_core::State::Tombstone;
             (publish.key, publish.version) = (Some(key), Some(version));
         }
-        Publish { maxlen: self.maxlen, producer: self.producer, ..publish }
+        Publish { maxlen: self.maxlen, producer: self.producer, named: self.named, ..publish }
+    }
+}
+
+/// Whether a part of the query says `true`.
+fn is_said(parts: &Parts, name: &str) -> Result<bool, Failure> {
+    match query_value(parts, name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Failure::invalid(format!("{name} is true or false"))),
     }
 }
 
 fn keyed(parts: &Parts) -> Result<Option<Keyed>, Failure> {
-    let state = match query_value(parts, "tombstone").as_deref() {
-        None | Some("false") => inkwire_core::State::Live,
-        Some("true") => inkwire_core::State::Tombstone,
-        Some(_) => return Err(Failure::invalid("tombstone is true or false")),
+    let state = match is_said(parts, "tombstone")? {
+        false => inkwire_core::State::Live,
+        true => inkwire_core::State::Tombstone,
     };
     match (query_value(parts, "key"), query_value(parts, "version")) {
         (Some(key), Some(version)) => {

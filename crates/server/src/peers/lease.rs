@@ -309,6 +309,7 @@ mod tests {
             prev: Offset::ZERO,
             fields: draft.fields,
             keyed: draft.keyed,
+            user: draft.user,
         };
         assert_eq!(Beat::of(&stored(beat("n", 7).draft())), Some(beat("n", 7)));
         assert_eq!(Beat::of(&stored(struck_off("n", 7))), None);

@@ -162,7 +162,13 @@ mod tests {
     use inkwire_core::Offset;
 
     fn stored(draft: Draft) -> Message {
-        Message { offset: Offset::ZERO, prev: Offset::ZERO, fields: draft.fields, keyed: draft.keyed }
+        Message {
+            offset: Offset::ZERO,
+            prev: Offset::ZERO,
+            fields: draft.fields,
+            keyed: draft.keyed,
+            user: draft.user,
+        }
     }
 
     fn room(id: &str) -> RoomId {

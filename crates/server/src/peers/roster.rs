@@ -287,7 +287,13 @@ mod tests {
         fn append(&mut self, draft: Draft) -> Offset {
             let prev = self.0.last().map_or(Offset::ZERO, |last| last.offset);
             let offset = Offset { ms: prev.ms + 1, seq: 0 };
-            self.0.push(Arc::new(Message { offset, prev, fields: draft.fields, keyed: draft.keyed }));
+            self.0.push(Arc::new(Message {
+                offset,
+                prev,
+                fields: draft.fields,
+                keyed: draft.keyed,
+                user: draft.user,
+            }));
             offset
         }
     }
