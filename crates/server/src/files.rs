@@ -6,7 +6,6 @@
 //! one file may meet, stop half-way and be repeated; and since each goes from first to last, so does the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,20 +13,15 @@ use bytes::Bytes;
 use inkwire_core::{
     ChannelName, Draft, Error, Fields, Hub, Key, Keyed, Message, Offset, Published, Retention, State, Version,
 };
-use inkwire_protocol::{Code, FileId, Refused, RoomId};
+use inkwire_protocol::{FileId, RoomId};
 use metrics::counter;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+
+use crate::arriving::Arrivals;
 
 /// How many bytes a part has, but the last: 256 KiB as base64. It is part of what is stored: with another number, files that
 /// were put by half could not be completed.
 const PART: usize = 192 << 10;
-
-/// How many bytes of uploads a node holds at once, in KiB: a file is held whole until it is stored, since only then is it
-/// known to be what its id says. Eight of the largest size; the others wait.
-const HELD_KIB: usize = 32 << 10;
-/// How long an upload waits for that; then it is refused, to come again.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many parts are on their way to the store at once, of all uploads: what people draw meanwhile waits behind no more
 /// than these.
@@ -41,7 +35,7 @@ const WHOLE: &str = "whole";
 pub(crate) struct Files {
     hub: Hub,
     largest: usize,
-    held: Arc<Semaphore>,
+    arrivals: Arc<Arrivals>,
     storing: Semaphore,
 }
 
@@ -80,6 +74,24 @@ pub(crate) struct Whole {
     pub(crate) length: usize,
 }
 
+/// The bytes of a file as they will be stored; what they take of memory grows with what has come.
+#[derive(Debug, Default)]
+pub(crate) struct Parts(Vec<Vec<u8>>);
+
+impl Parts {
+    /// So many bytes more.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let begun = self.0.pop_if(|last| last.len() < PART);
+            let mut part = begun.unwrap_or_default();
+            let (piece, rest) = bytes.split_at(bytes.len().min(PART - part.len()));
+            part.extend_from_slice(piece);
+            self.0.push(part);
+            bytes = rest;
+        }
+    }
+}
+
 /// What became of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
@@ -91,8 +103,8 @@ pub(crate) enum Stored {
 
 impl Files {
     pub(crate) fn new(hub: Hub, largest: usize) -> Self {
-        let held = HELD_KIB.max(kib(largest));
-        Self { hub, largest, held: Arc::new(Semaphore::new(held)), storing: Semaphore::new(STORING) }
+        let arrivals = Arc::new(Arrivals::new(largest));
+        Self { hub, largest, arrivals, storing: Semaphore::new(STORING) }
     }
 
     /// The largest file that is taken, in bytes.
@@ -100,16 +112,10 @@ impl Files {
         self.largest
     }
 
-    /// Room for an upload of so many bytes, until it is dropped; waits its turn.
-    pub(crate) async fn room_for(&self, length: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let permits = u32::try_from(kib(length.min(self.largest))).unwrap_or(u32::MAX);
-        match timeout(PATIENCE, Arc::clone(&self.held).acquire_many_owned(permits)).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) | Err(_) => {
-                counter!("inkwire_uploads_total", "outcome" => "refused").increment(1);
-                Err(Refused::new(Code::Unavailable, "too many files are being put at once"))
-            }
-        }
+    /// The memory for files that arrive: each is held whole until it is stored, since only then is it known to be what its
+    /// id says.
+    pub(crate) fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.arrivals
     }
 
     /// Keeps a file, whose bytes are what its id says.
@@ -118,7 +124,7 @@ impl Files {
         room: &RoomId,
         id: &FileId,
         media: Media,
-        bytes: &[u8],
+        bytes: &Parts,
     ) -> Result<Stored, Error> {
         let channel = channel(room, id);
         let stored = match self.whole(&channel).await? {
@@ -133,12 +139,12 @@ impl Files {
         Ok(stored)
     }
 
-    async fn append(&self, channel: &ChannelName, media: Media, bytes: &[u8]) -> Result<Stored, Error> {
-        for (number, part) in bytes.chunks(PART).enumerate() {
+    async fn append(&self, channel: &ChannelName, media: Media, bytes: &Parts) -> Result<Stored, Error> {
+        for (number, part) in bytes.0.iter().enumerate() {
             let fields = Fields::of([("bytes", &BASE64_STANDARD.encode(part))]);
             self.publish(channel, draft(&(number * PART).to_string(), fields)).await?;
         }
-        let length = bytes.len().to_string();
+        let length = bytes.0.iter().map(Vec::len).sum::<usize>().to_string();
         let fields = Fields::of([("type", media.name), ("length", &length)]);
         match self.publish(channel, draft(WHOLE, fields)).await? {
             Published::Appended(_) => Ok(Stored::Now),
@@ -222,10 +228,6 @@ fn part_of(message: &Message, start: usize) -> Option<Vec<u8>> {
     let key = message.keyed.as_ref()?.key.as_str();
     let bytes = BASE64_STANDARD.decode(message.fields.get("bytes")?).ok()?;
     (key == start.to_string() && !bytes.is_empty()).then_some(bytes)
-}
-
-fn kib(bytes: usize) -> usize {
-    bytes.div_ceil(1 << 10)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! `portion`, `pulse`, `canary`, `ice`, what the doors need.
 
 mod app;
+mod arriving;
 mod canary;
 pub mod channels;
 mod claiming;

@@ -11,10 +11,11 @@ static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 const CANARY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 4.0];
 
 /// What rises and falls.
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 10] = [
     ("inkwire_streams", "Open event streams"),
     ("inkwire_sockets", "Open WebSockets"),
     ("inkwire_connections", "Open connections"),
+    ("inkwire_upload_bytes", "Bytes of files that arrive, held until they are stored"),
     ("inkwire_channels", "Channels with a reader on this node"),
     ("inkwire_nodes", "Nodes that live, this one included, as far as it hears"),
     ("inkwire_ready", "1 while the node is ready"),
@@ -43,7 +44,11 @@ const OUTCOMES: [(&str, &str, &[&str]); 3] = [
         "Messages published by clients, by outcome",
         &["appended", "duplicate", "superseded", "failed"],
     ),
-    ("inkwire_uploads_total", "Files put into rooms, by outcome", &["stored", "known", "refused"]),
+    (
+        "inkwire_uploads_total",
+        "Files put into rooms, by outcome",
+        &["stored", "known", "refused", "slow", "displaced"],
+    ),
     ("inkwire_resumes_total", "Streams opened with a position, by outcome", &["resumed", "gap"]),
 ];
 
@@ -76,7 +81,7 @@ pub(crate) fn install() {
             "Until the broker answered the node's own message"
         );
         describe_histogram!("inkwire_canary_heard_seconds", "Until the node heard its own message");
-        for gauge in ["inkwire_streams", "inkwire_sockets", "inkwire_connections"] {
+        for gauge in ["inkwire_streams", "inkwire_sockets", "inkwire_connections", "inkwire_upload_bytes"] {
             gauge!(gauge).increment(0);
         }
         gauge!("inkwire_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);

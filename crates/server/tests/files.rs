@@ -1,7 +1,8 @@
 //! Files of rooms, as `PROTOCOL.md` tells them, by honest clients and by others.
 //!
 //! Seen to fail when: the digest is not compared; a file is served by its first part; a part's version grows with each upload;
-//! the body's size is believed and not counted; `edit` is asked for `subscribe`; the policy is left out.
+//! the body's size is believed and not counted; `edit` is asked for `subscribe`; the policy is left out; memory for an upload
+//! is set aside for as much as it announces.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
 
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use support::raw::{exchange, request};
 use support::socket::{Socket, token};
 use support::{Client, Node, options};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -420,34 +421,95 @@ async fn uploads_hold_up_no_one_who_draws() {
     assert_eq!(broker.most_under_way.load(Ordering::SeqCst), 2);
 }
 
-/// Bodies that trickle cannot take all the memory there is for uploads: whoever comes then is told to come again, and may
-/// when one of them is gone.
-#[tokio::test]
-async fn uploads_that_hold_all_the_memory_turn_others_away_for_a_while() {
-    let node = Node::with_options(Options { uploads: Rate::new(1_000, 10_000), ..options() }).await;
-    let ann = node.client("ann").await;
+/// An upload of the largest size that was begun, and sends no more than this of it.
+async fn begin(client: &Client, node: &Node, sent: &[u8]) -> TcpStream {
     let head = format!(
         "PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: image/png\r\nContent-Length: {LARGEST}\r\n\r\n",
         path(&id(b"never")),
-        ann.token
+        client.token
     );
+    let mut stream = TcpStream::connect(node.address).await.unwrap();
+    stream.write_all(&[head.as_bytes(), sent].concat()).await.unwrap();
+    stream
+}
+
+/// The status of whatever answers first.
+async fn first_status(streams: &mut [TcpStream]) -> String {
+    let answers = streams.iter_mut().map(|stream| {
+        Box::pin(async move {
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            String::from_utf8(answer.to_vec()).unwrap()
+        })
+    });
+    let first = futures_util::future::select_all(answers);
+    tokio::time::timeout(support::PATIENCE, first).await.unwrap().0
+}
+
+/// How many bytes of uploads the process holds.
+async fn held(node: &Node) -> f64 {
+    let metrics = node.get("/metrics").await.text().await.unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("inkwire_upload_bytes ")).unwrap();
+    line.parse().unwrap()
+}
+
+/// Whoever announces the largest and trickles takes no more than what it has sent. Where what an upload announces is set aside for
+/// it, the ninth is turned away.
+#[tokio::test]
+async fn uploads_that_trickle_keep_nobody_out() {
+    let node = Node::start().await;
+    let (ann, bob) = (node.client("ann").await, node.client("bob").await);
     let mut slow = Vec::new();
     for _ in 0..8 {
-        let mut stream = TcpStream::connect(node.address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        slow.push(stream);
+        slow.push(begin(&ann, &node, b"slowly").await);
     }
-    let bob = node.client("bob").await;
-    // Sooner or later all eight have been let in.
-    let refused = async {
-        let mut seed = 0;
-        while put(&bob, &image(seed, 100)).await != 503 {
-            seed = seed.wrapping_add(1);
-        }
-    };
-    tokio::time::timeout(support::PATIENCE, refused).await.unwrap();
-    slow.pop();
-    assert_eq!(put(&bob, &image(99, 100)).await, 201);
+    support::eventually("all eight are let in", async || held(&node).await >= 8.0 * 6.0).await;
+    assert_eq!(put(&bob, &image(1, LARGEST)).await, 201);
+    assert_eq!(first_status(&mut slow).await, "HTTP/1.1 503", "they are given up in time");
+}
+
+/// Whoever has sent nearly all and then stops holds memory indeed, and gives way when another needs it.
+#[tokio::test]
+async fn uploads_that_stop_give_way() {
+    let node = Node::start().await;
+    let (ann, bob) = (node.client("ann").await, node.client("bob").await);
+    let nearly = image(1, LARGEST - 1);
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(begin(&ann, &node, &nearly).await);
+    }
+    let all = 8.0 * nearly.len() as f64;
+    support::eventually("the memory is full", async || held(&node).await >= all).await;
+    assert_eq!(put(&bob, &image(2, LARGEST)).await, 201);
+    assert_eq!(first_status(&mut slow).await, "HTTP/1.1 503");
+}
+
+/// What waits for the store holds its memory, and gives way to nobody: whoever comes then is told to come again, and may
+/// when the store goes on.
+#[tokio::test]
+async fn uploads_that_wait_for_the_store_turn_others_away_for_a_while() {
+    let broker = Arc::new(Fragile {
+        left: AtomicUsize::new(usize::MAX),
+        holds: AtomicBool::new(true),
+        ..Fragile::default()
+    });
+    let node = Node::with(broker.clone(), options()).await;
+    let mut uploads = Vec::new();
+    for seed in 0..8 {
+        let (client, bytes) = (node.client(&format!("ann{seed}")).await, image(seed, LARGEST));
+        uploads.push(tokio::spawn(async move { put(&client, &bytes).await }));
+    }
+    support::eventually("the memory is full", async || held(&node).await >= 8.0 * LARGEST as f64).await;
+    let (bob, bytes) = (node.client("bob").await, image(99, 100));
+    let refused = put_as(&bob, &id(&bytes), Some("image/png"), bytes.clone()).await;
+    assert!(refused.headers().contains_key("retry-after"));
+    fails(refused, 503, "unavailable").await;
+    broker.holds.store(false, Ordering::SeqCst);
+    broker.released.notify_waiters();
+    for upload in uploads {
+        assert_eq!(upload.await.unwrap(), 201);
+    }
+    assert_eq!(put(&bob, &bytes).await, 201);
 }
 
 /// Nothing of a file is told to whoever follows the board.

@@ -1,4 +1,4 @@
-//! Request bodies: JSON or bytes, of a bounded size, within a bounded time.
+//! Request bodies: JSON of a bounded size within a bounded time, or bytes piece by piece.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use inkwire_protocol::Code;
 
 use super::failure::Failure;
 
-/// By when a body must have arrived.
+/// By when a body must have arrived. Files have a pace instead (`arriving.rs`).
 const ARRIVAL: Duration = Duration::from_secs(20);
 /// How much of a body that nobody wants is read and thrown away: answering, and closing the connection, while a client
 /// still sends would cost it the answer. Twice the largest file, so that whoever sends one too large learns that it is.
@@ -77,7 +77,7 @@ impl http_body::Body for Shared {
 /// The body of a request as text, which must be JSON by its own account.
 pub(crate) async fn json_text(request: Request, limit: usize) -> Result<String, Failure> {
     check_type(request.headers())?;
-    let bytes = bytes(request.into_body(), limit, |_| {}).await?;
+    let bytes = bytes(request.into_body(), limit).await?;
     String::from_utf8(bytes).map_err(|_| Failure::invalid("the body is not UTF-8"))
 }
 
@@ -96,29 +96,50 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
     ))
 }
 
-/// The bytes of a body, held once; `seen` is shown them piece by piece as they arrive.
-pub(crate) async fn bytes(body: Body, limit: usize, mut seen: impl FnMut(&[u8])) -> Result<Vec<u8>, Failure> {
-    // Announcing too much is answered at once.
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
-        return Err(too_large(limit));
-    }
-    let mut bytes = Vec::with_capacity(announced);
-    let mut body = Limited::new(body, limit);
+/// The bytes of a body.
+async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut pieces = Pieces::of(body, limit)?;
     let collected = async {
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                seen(&data);
-                bytes.extend_from_slice(&data);
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    };
+    let late = |_| Failure::invalid(format!("the body did not arrive within {} s", ARRIVAL.as_secs()));
+    tokio::time::timeout(ARRIVAL, collected).await.map_err(late)?
+}
+
+/// A body as it arrives, of at most so many bytes.
+pub(crate) struct Pieces {
+    body: Limited<Body>,
+    limit: usize,
+}
+
+impl Pieces {
+    /// The pieces of a body. Announcing too much is answered at once.
+    pub(crate) fn of(body: Body, limit: usize) -> Result<Self, Failure> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > limit {
+            return Err(too_large(limit));
+        }
+        Ok(Self { body: Limited::new(body, limit), limit })
+    }
+
+    /// The next piece; `None` after the last. Safe to cancel.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+                Some(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(self.limit)),
+                Some(Err(_)) => return Err(Failure::invalid("the body did not arrive whole")),
             }
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-    };
-    match tokio::time::timeout(ARRIVAL, collected).await {
-        Ok(Ok(())) => Ok(bytes),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Ok(Err(_)) => Err(Failure::invalid("the body did not arrive whole")),
-        Err(_) => Err(Failure::invalid(format!("the body did not arrive within {} s", ARRIVAL.as_secs()))),
     }
 }
 

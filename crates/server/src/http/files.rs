@@ -16,15 +16,15 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use inkwire_protocol::{Code, FileId, FileReply};
+use inkwire_protocol::{Code, FileId, FileReply, Refused};
 use ring::digest::{Context, SHA256};
 
-use super::body;
+use super::body::Pieces;
 use super::failure::Failure;
 use super::identity::Caller;
 use super::path::Segments;
 use crate::app::App;
-use crate::files::{File, Media, Stored};
+use crate::files::{File, Media, Parts, Stored};
 use crate::options::Origins;
 use crate::session::Session;
 
@@ -46,9 +46,15 @@ pub(crate) async fn put(
     let body = request.into_body();
     let largest = app.files.largest();
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    let _room = app.files.room_for(announced.unwrap_or(largest)).await?;
-    let mut digest = Context::new(&SHA256);
-    let bytes = body::bytes(body, largest, |bytes| digest.update(bytes)).await?;
+    let mut pieces = Pieces::of(body, largest)?;
+    let mut arrival = app.files.arrivals().begin(announced.unwrap_or(largest));
+    let (mut digest, mut bytes) = (Context::new(&SHA256), Parts::default());
+    while let Some(piece) = arrival.next(pieces.next()).await.map_err(Refused::from)?? {
+        arrival.keep(piece.len()).await.map_err(Refused::from)?;
+        digest.update(&piece);
+        bytes.push(&piece);
+    }
+    arrival.complete();
     if hex(digest.finish().as_ref()) != id.as_str() {
         return Err(Failure::invalid(
             "the id is not the SHA-256 of the body, in lower-case hexadecimal digits",
