@@ -99,6 +99,54 @@ fn without_body(answer: Answer) -> Answer {
     Answer { body: body.to_string().into_bytes(), ..answer }
 }
 
+const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+
+/// Seen to fail when programs are given the page too, when the status becomes 200, and when the policy is left out.
+#[tokio::test]
+async fn people_are_told_in_plain_words_and_programs_as_ever() {
+    let node = Node::start().await;
+    let get = async |target: &str, headers: &[(&str, &str)]| {
+        request(node.address, "GET", target, headers, b"").await.unwrap()
+    };
+    let long = format!("/{}", "r".repeat(65));
+    for (target, status, words) in [
+        ("/a/b/c", 404, "This address leads nowhere"),
+        ("/room%20with%20space", 400, "name has 1 to 64"),
+        ("/%3Cscript%3E", 400, "name has 1 to 64"),
+        ("/%ff", 400, "name has 1 to 64"),
+        (&long, 400, "name has 1 to 64"),
+        ("/v.cut-off", 400, "it may have been changed or cut off"),
+        ("/rooms", 400, "none of the few words"),
+        ("/static/none.js", 404, "This address leads nowhere"),
+        ("/ice", 401, "cannot be a board"),
+        ("/access", 405, "cannot be a board"),
+        // Taken off hyper's hands.
+        ("/connect", 401, "cannot be a board"),
+    ] {
+        let answer = get(target, &[BROWSER]).await;
+        assert_eq!(answer.status, status, "{target}");
+        let page = String::from_utf8(answer.body.clone()).unwrap();
+        assert!(page.contains(words) && page.contains("href=\"/\""), "{target}: {page}");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("script") && !page.contains("<script") && !page.contains("src="), "{page}");
+        for headers in [&[][..], &[("Accept", "*/*")], &[("Accept", "application/json")]] {
+            let answer = get(target, headers).await;
+            assert_eq!((answer.status, &answer.problem()["status"]), (status, &json!(status)), "{target}");
+            assert_eq!(answer.header("content-security-policy"), None);
+        }
+    }
+    assert!(get("/access", &[BROWSER]).await.header("allow").is_some(), "the headers stay");
+    let head = request(node.address, "HEAD", "/a/b/c", &[BROWSER], b"").await.unwrap();
+    assert_eq!((head.status, head.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    assert!(head.body.is_empty());
+    let posted = request(node.address, "POST", "/a/b/c", &[BROWSER], b"x").await;
+    fails(posted, 404, "not-found").await;
+    // What is no failure is as it was.
+    assert_eq!(get("/lobby", &[BROWSER]).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_still_sends() {
     let node = Node::start().await;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use inkwire_core::{Error, NameError};
 use inkwire_protocol::{Code, Problem, Refused};
 
+use super::plainly::Explicable;
 use crate::limits::TooMany;
 use crate::peers::signalling::Refusal;
 
@@ -54,9 +55,14 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        // Reasons are for operators, who want them as they are.
+        let explicable = self.reasons.is_empty().then_some(Explicable(self.code));
         let problem = Problem { reasons: self.reasons, ..Problem::new(self.code, self.detail) };
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(problem)).into_response();
+        if let Some(explicable) = explicable {
+            response.extensions_mut().insert(explicable);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,7 +1,7 @@
 //! The doors: one file per route, each of which reads a request, acts on what lies behind, and answers.
 //!
 //! [`failure`] is how all of them fail; [`identity`], [`body`] and [`path`] are how they read a request; [`origin`],
-//! [`farewell`] and [`observe`] stand around them.
+//! [`farewell`], [`observe`] and [`plainly`] stand around them.
 
 mod access;
 mod body;
@@ -17,6 +17,7 @@ mod observe;
 mod origin;
 mod page;
 mod path;
+mod plainly;
 mod rooms;
 mod sse;
 mod ws;
@@ -61,5 +62,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn(body::settle))
         .layer(from_fn_with_state(Arc::clone(&app), farewell::say))
         .layer(from_fn(observe::observe))
+        .layer(from_fn(plainly::say))
         .with_state(app)
 }
