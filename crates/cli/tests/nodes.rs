@@ -115,6 +115,43 @@ async fn the_peers_of_a_killed_node_leave_once_and_not_before_the_grace_time() {
     assert_eq!(bobs.short().await, "+ann?");
 }
 
+/// A node that is stopped says so with its last word; its lease here is longer than any ghost may be. Seen to fail when the
+/// word is left out, and when it leaves no grace time.
+#[tokio::test]
+async fn the_peers_of_a_stopped_node_leave_once_when_the_grace_time_is_over() {
+    let redis = Redis::start();
+    let (mut stops, stays) = two_nodes(&redis, &["--lease", "40", "--drain", "1"]).await;
+    let (bob, mut bobs) = person(&stays, "bob").await;
+    let (ann, mut anns) = person(&stops, "ann").await;
+    let (carl, mut carls) = person(&stops, "carl").await;
+    for client in [&bob, &ann, &carl] {
+        client.join("room").await;
+    }
+    assert_eq!(bobs.shorts(2).await, ["+ann?", "+carl?"]);
+    stops.signal("-TERM");
+    let ends = async |events: &mut Events| {
+        while let Some(event) = events.next().await {
+            assert!(["add-peer", "draining"].contains(&event.name.as_str()), "{event:?}");
+        }
+        Instant::now()
+    };
+    // One of them goes on elsewhere, the other nowhere.
+    let (dropped, _) = tokio::join!(ends(&mut anns), ends(&mut carls));
+    let mut carls = at(&carl, &stays).resume(carls.position.as_deref().unwrap()).await;
+    assert!(stops.wait_until_gone().await.success());
+    eventually("it counts no more", || async { nodes(&stays).await == 1 }).await;
+
+    assert_eq!((bobs.short().await, carls.short().await), ("-ann".into(), "-ann".into()));
+    let ghost = dropped.elapsed();
+    println!("a ghost for {ghost:?}");
+    assert!(GRACE <= ghost && ghost <= LONGEST_GHOST, "{ghost:?}");
+    assert_eq!(bob.present("room").await, ["bob", "carl"]);
+    // Whoever comes next is the next thing they are told.
+    let (dora, _doras) = person(&stays, "dora").await;
+    dora.join("room").await;
+    assert_eq!((bobs.short().await, carls.short().await), ("+dora?".into(), "+dora?".into()));
+}
+
 #[tokio::test]
 async fn another_node_takes_over_within_the_grace_time_and_nobody_sees_it() {
     let redis = Redis::start();

@@ -114,7 +114,7 @@ impl Server {
         let canary = self.app.canary.clone().sing(self.app.hub.clone(), self.app.node.clone());
         let _canary = AbortOnDropHandle::new(tokio::spawn(canary));
         let watch = Arc::clone(&self.app.signalling).watch();
-        let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch));
         let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_idle(Arc::clone(&self.app))));
         let closing = CancellationToken::new();
         let router = http::router(Arc::clone(&self.app));
@@ -127,6 +127,9 @@ impl Server {
         tokio::time::sleep(drain).await;
         closing.cancel();
         let _ = connections.await;
+        watch.abort();
+        let _ = watch.await;
+        self.app.signalling.say_farewell().await;
         self.tasks.close();
         info!("stopped");
         Ok(())

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// How many beats a node sends within its lease: two may be lost or late, and it lives.
 const BEATS: u32 = 4;
 
+/// How long after its last word a node may still hold connections: they end with the process.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
 /// The longest lease: what a dead node's peers wrote must outlive it, and so must what follows (see
 /// [`super::LIFETIME`]).
 pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(60);
@@ -37,15 +40,36 @@ pub(crate) struct Beat {
     pub(crate) number: u64,
     /// How long the node may be silent before it is taken for dead.
     pub(crate) lease: Duration,
+    /// Whether it goes on.
+    pub(crate) tense: Tense,
+}
+
+/// Whether a node goes on after what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tense {
+    /// It does.
+    Lives,
+    /// It was its last word: it was stopped, and its streams have ended.
+    Leaves,
 }
 
 impl Beat {
+    /// The last word of a node that was stopped: it gives its lease back but for the grace time of those whose streams ended with
+    /// it. To nodes that do not know the word it is a beat with a short lease.
+    pub(crate) fn farewell(node: &str, number: u64, grace: Duration) -> Self {
+        Self { node: node.into(), number, lease: grace + LAST_MOMENT, tense: Tense::Leaves }
+    }
+
     /// The draft that says it.
     pub(crate) fn draft(&self) -> Draft {
         let fields = Fields::of([
             ("beat", &self.number.to_string()),
             ("leaseMs", &self.lease.as_millis().to_string()),
         ]);
+        let fields = match self.tense {
+            Tense::Lives => fields,
+            Tense::Leaves => fields.and("leaves", "true"),
+        };
         keyed(&self.node, fields, &format!("{:020}", self.number), State::Live)
     }
 
@@ -56,6 +80,7 @@ impl Beat {
             node: Box::from(keyed.key.as_str()),
             number: message.fields.get("beat")?.parse().ok()?,
             lease: Duration::from_millis(message.fields.get("leaseMs")?.parse().ok()?),
+            tense: if message.fields.get("leaves").is_some() { Tense::Leaves } else { Tense::Lives },
         })
     }
 }
@@ -100,6 +125,7 @@ struct Heard {
     at: Instant,
     number: u64,
     lease: Duration,
+    tense: Tense,
 }
 
 /// A node whose lease has run out.
@@ -126,7 +152,7 @@ impl Leases {
         }
         let known = self.others.get(&beat.node);
         if known.is_none_or(|known| beat.number > known.number) {
-            let heard = Heard { at: now, number: beat.number, lease: beat.lease };
+            let heard = Heard { at: now, number: beat.number, lease: beat.lease, tense: beat.tense };
             self.others.insert(beat.node.clone(), heard);
         }
     }
@@ -141,7 +167,8 @@ impl Leases {
     /// be so young that its first beat is on its way.
     pub(crate) fn mind(&mut self, node: &str, now: Instant) {
         if *node != *self.own && !self.others.contains_key(node) {
-            self.others.insert(node.into(), Heard { at: now, number: 0, lease: self.lease });
+            let heard = Heard { at: now, number: 0, lease: self.lease, tense: Tense::Lives };
+            self.others.insert(node.into(), heard);
         }
     }
 
@@ -170,7 +197,9 @@ impl Leases {
 
     /// How many nodes live, this one included, as far as it knows.
     pub(crate) fn living(&self, now: Instant) -> usize {
-        1 + self.others.values().filter(|heard| heard.number > 0 && !self.is_over(**heard, now)).count()
+        let lives =
+            |heard: &Heard| heard.number > 0 && heard.tense == Tense::Lives && !self.is_over(*heard, now);
+        1 + self.others.values().filter(|heard| lives(heard)).count()
     }
 }
 
@@ -182,7 +211,7 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(8);
 
     fn beat(node: &str, number: u64) -> Beat {
-        Beat { node: node.into(), number, lease: LEASE }
+        Beat { node: node.into(), number, lease: LEASE, tense: Tense::Lives }
     }
 
     /// Seconds of a node's life; it is called `own`.
@@ -313,6 +342,24 @@ mod tests {
         };
         assert_eq!(Beat::of(&stored(beat("n", 7).draft())), Some(beat("n", 7)));
         assert_eq!(Beat::of(&stored(struck_off("n", 7))), None);
+        let farewell = Beat::farewell("n", 8, LEASE);
+        assert_eq!(Beat::of(&stored(farewell.draft())), Some(farewell));
+    }
+
+    /// Who has said farewell does not live any more, and its peers have the grace time from then on, whatever its lease was.
+    #[test]
+    fn a_farewell_gives_the_lease_back() {
+        let grace = Duration::from_secs(5);
+        let mut life = Life::new();
+        life.hear(0..=20, &["own", "stopped", "living"]);
+        life.leases.hear(&Beat::farewell("stopped", 100, grace), life.at(20));
+        assert_eq!(life.leases.living(life.at(20)), 2);
+        // A beat that was on its way is late.
+        life.leases.hear(&beat("stopped", 99), life.at(21));
+        life.hear(22..=30, &["own", "living"]);
+        assert!(life.lapsed(25).is_empty(), "the grace time is not over");
+        assert_eq!(life.lapsed(26), ["stopped".into()]);
+        assert_eq!(life.leases.living(life.at(26)), 2);
     }
 
     #[test]

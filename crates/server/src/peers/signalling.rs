@@ -87,6 +87,11 @@ impl Signalling {
         self.watch.keep(&self).await;
     }
 
+    /// Says that this node goes, when [`watch`](Self::watch) has ended: its peers are judged by the grace time from then on.
+    pub(crate) async fn say_farewell(&self) {
+        self.watch.say_farewell(&self.hub, self.grace).await;
+    }
+
     /// A stream of this node has entered a room.
     pub(crate) fn entered(&self, room: &RoomId) {
         self.watch.entered(room);

@@ -1,11 +1,12 @@
-//! The watch over the other nodes: says in `$nodes` that this node lives, hears the others, and lets the peers of a dead
-//! one leave the rooms that are held here.
+//! The watch over the other nodes: says in `$nodes` that this node lives, and at last that it goes; hears the others, and lets
+//! the peers of one that is gone leave the rooms that are held here.
 //!
 //! A room is *held* by a node while a stream on it follows the room. Every node that holds a room with peers of a dead node
 //! lets them leave, each in an order of its own; the claim to a peer's stream decides which of them it is. A room that
 //! nobody holds keeps such peers until somebody enters it: then they are looked at, too. Nothing is scanned otherwise.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::{info, warn};
 
-use super::lease::{self, Beat, Lapsed, Leases};
+use super::lease::{self, Beat, Lapsed, Leases, Tense};
 use super::roster;
 use super::signalling::{Refusal, Signalling};
 
@@ -25,11 +26,16 @@ use super::signalling::{Refusal, Signalling};
 /// to the living.
 const SIDE_BY_SIDE: usize = 32;
 
+/// How long a node that goes waits for its last word to be heard by the broker. Unheard, its lease runs out.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// What this node knows of the others, and which of its rooms it has not looked at yet.
 #[derive(Debug)]
 pub(crate) struct Watch {
     node: Box<str>,
     lease: Duration,
+    /// How often it has said that it lives.
+    beats: AtomicU64,
     leases: Mutex<Leases>,
     /// Rooms entered here since the last look. At most as many as are held.
     entered: Mutex<HashSet<RoomId>>,
@@ -38,7 +44,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(node: &str, lease: Duration) -> Self {
         let leases = Mutex::new(Leases::new(node, lease, Instant::now()));
-        Self { node: node.into(), lease, leases, entered: Mutex::default() }
+        Self { node: node.into(), lease, beats: AtomicU64::new(0), leases, entered: Mutex::default() }
     }
 
     /// Whether a node's lease has run out.
@@ -56,12 +62,29 @@ impl Watch {
         tokio::join!(self.beat(signalling.hub()), self.listen(signalling.hub()), self.judge(signalling));
     }
 
+    /// Says that this node goes. To be called when its streams have ended, and it is kept no longer: nothing is said after it.
+    pub(crate) async fn say_farewell(&self, hub: &Hub, grace: Duration) {
+        let farewell = Beat::farewell(&self.node, self.next_number(), grace);
+        match timeout(LAST_WORD, hub.publish(&lease::channel(), farewell.draft())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                warn!(%error, "this node cannot say that it goes; its lease runs out by itself");
+            }
+            Err(_) => warn!("this node cannot say that it goes: the broker does not answer"),
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.beats.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     async fn beat(&self, hub: &Hub) {
         let every = lease::interval(self.lease);
         let mut ticks = ticks(every);
-        for number in 1_u64.. {
+        loop {
             ticks.tick().await;
-            let beat = Beat { node: self.node.clone(), number, lease: self.lease };
+            let (node, number) = (self.node.clone(), self.next_number());
+            let beat = Beat { node, number, lease: self.lease, tense: Tense::Lives };
             match timeout(every, hub.publish(&lease::channel(), beat.draft())).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => warn!(%error, "this node cannot say that it lives"),
