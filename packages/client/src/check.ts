@@ -1,5 +1,5 @@
 /**
- * Small questions asked of values that came from outside. They serve every decoder of this package.
+ * Small questions asked of values that came from outside, and the error for those that make no sense. They serve every decoder of this package.
  * Invariant: they look, and change nothing.
  */
 
@@ -19,5 +19,21 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
+  }
+}
+
+/** What was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** What a server said under the name of `event`, and nobody understands. */
+export class WireError extends Error {
+  override name = 'WireError';
+  constructor(
+    readonly event: string,
+    reason: string,
+  ) {
+    super(`${event}: ${reason}`);
   }
 }

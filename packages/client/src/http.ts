@@ -1,9 +1,13 @@
 /**
- * Requests to the server, and what can come of them. It serves access, signalling and everything that POSTs.
+ * Requests to the server, and what can come of them. It serves whoever asks for something by HTTP.
  * Invariant: a problem document becomes an `HttpError` with the server's own stable code; a network fault stays what
- * `fetch` threw.
+ * `fetch` threw; a token is never part of a URL.
  */
 import { isRecord, parseJson } from './check.js';
+import { Patience } from './patience.js';
+
+/** Milliseconds for a request that is no stream. */
+const PATIENCE = 20_000;
 
 /** The server answered, and the answer is no. */
 export class HttpError extends Error {
@@ -22,6 +26,45 @@ export class HttpError extends Error {
 
 /** The part of `fetch` this package uses; a test or a worker may bring its own. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** The world's own. It is looked up for each request, so that one that is replaced later is used. */
+export const ownFetch: Fetch = (url, init) => fetch(url, init);
+
+export interface Asking extends Pick<RequestInit, 'method' | 'keepalive'> {
+  token?: string | undefined;
+  /** Any JSON; nothing is sent for `undefined`. */
+  body?: unknown;
+  headers?: Record<string, string>;
+  /** Ends the wait. */
+  signal?: AbortSignal | undefined;
+}
+
+/** One request, and the JSON that answers it: `undefined` where the answer is none. It throws unless the answer is a 2xx. */
+export async function request(fetch: Fetch, url: string, asking: Asking): Promise<unknown> {
+  const { token, body, headers, signal, ...init } = asking;
+  const patience = new Patience(PATIENCE, signal);
+  try {
+    const response = await fetch(url, {
+      ...init,
+      headers: {
+        accept: 'application/json',
+        ...(init.method && { 'content-type': 'application/json' }),
+        ...headers,
+        ...authorization(token),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: patience.signal,
+    });
+    // The body is read to its end, or the browser keeps the connection busy.
+    return parseJson(await (await expectOk(response)).text());
+  } finally {
+    patience.end();
+  }
+}
+
+export function authorization(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
+}
 
 /** Throws an `HttpError` unless the answer is a 2xx. */
 export async function expectOk(response: Response): Promise<Response> {

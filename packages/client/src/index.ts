@@ -1,5 +1,5 @@
 /** The npm package `inkwire`: channels that lose nothing, signalling that resumes, and a mesh of data channels on top of it. */
-export { type Access, anonymousAccess, type Grant, guestToken, readToken } from './access.js';
+export { type Access, anonymousAccess, type Grant, guestToken } from './access.js';
 export type { Cache, Kept } from './channels/cache.js';
 export {
   type Client,
@@ -30,6 +30,7 @@ export type {
 export { isAfter, isOffset } from './channels/offset.js';
 export type { SocketConstructor, SocketLike } from './channels/socket-line.js';
 export type { CacheOptions, CacheStorage } from './channels/storage-cache.js';
+export { WireError } from './check.js';
 export { MAX_FRAME, MAX_MESSAGE } from './frames.js';
 export { type Fetch, HttpError } from './http.js';
 export type { LinkState, Route } from './link-state.js';
@@ -44,4 +45,6 @@ export {
 } from './signalling.js';
 export { type SseBlock, SseParser } from './sse.js';
 export type { ConnectionState, StopReason } from './state.js';
-export { decode, type Peer, type User, WireError, type WireEvent } from './wire.js';
+export { readToken } from './tokens.js';
+export type { User } from './user.js';
+export { decode, type Peer, type WireEvent } from './wire.js';

@@ -6,17 +6,17 @@ export class Pause {
   #end: (() => void) | undefined;
 
   /** Resolves after `ms` milliseconds, at `wake`, or once `signal` is aborted; it never rejects. */
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.resolve();
+  wait(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const end = () => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', end);
+        signal?.removeEventListener('abort', end);
         this.#end = undefined;
         resolve();
       };
       const timer = setTimeout(end, ms);
-      signal.addEventListener('abort', end);
+      signal?.addEventListener('abort', end);
       this.#end = end;
     });
   }

@@ -4,15 +4,19 @@
  * Invariant: after `start` is told, everything learned before is void; between two of them no event is missed and none
  * comes twice.
  */
-import { type Access, anonymousAccess, readToken } from './access.js';
+import { type Access, anonymousAccess, nameOf } from './access.js';
 import { backoff } from './backoff.js';
-import { expectOk, type Fetch, HttpError, isPassing } from './http.js';
+import { asError, WireError } from './check.js';
+import { type Asking, type Fetch, HttpError, isPassing, ownFetch, request } from './http.js';
 import { Listeners } from './listeners.js';
 import { Pause } from './pause.js';
+import { persist, RELAY_ATTEMPTS } from './persist.js';
 import type { SseBlock } from './sse.js';
 import { type ConnectionState, failures, type Happening, next } from './state.js';
 import { readStream } from './stream.js';
-import { decode, type Peer, type User, WireError, type WireEvent } from './wire.js';
+import { readToken, Tokens } from './tokens.js';
+import type { User } from './user.js';
+import { decode, type Peer, type WireEvent } from './wire.js';
 
 export interface SignallingOptions {
   /** The server's origin, without a slash at its end; `''` on a page the server itself has served. */
@@ -39,13 +43,6 @@ export type SignallingHappening =
 /** What became of a relay. `gone`: there is no such peer in our rooms. `lost`: we gave up. */
 export type RelayOutcome = 'delivered' | 'gone' | 'lost';
 
-/** Milliseconds before a token's end at which a new one is fetched; spread, so that a crowd does not come at once. */
-const RENEW_BEFORE = 60_000;
-/** Milliseconds; the wait of the first retry of a POST, at most. */
-const POST_RETRY = 250;
-/** A relay is given up after this many attempts (about ten seconds): whoever it was for has dialled anew by then. */
-const RELAY_ATTEMPTS = 8;
-
 export class Signalling {
   readonly #base: string;
   readonly #access: Access;
@@ -62,22 +59,22 @@ export class Signalling {
   #stream = new AbortController();
   /** Ends what belongs to one beginning: joins and relays of an older one must not reach the next. */
   #beginning = new AbortController();
-  #token: string | undefined;
-  #fresh = false;
+  #tokens: Tokens;
+  /** Where the stream stands, and in whose name. */
   #position: string | undefined;
+  #id: string | undefined;
   /** Whether the stream under way was asked to resume; only then does `resumed: false` come with a `gap`. */
   #askedToResume = false;
   #retry = 1000;
-  #renewal: ReturnType<typeof setTimeout> | undefined;
   #hurry = false;
 
   constructor(options: SignallingOptions = {}) {
     const { username = 'guest' } = options;
     this.#base = options.base ?? '';
-    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    this.#fetch = options.fetch ?? ownFetch;
     this.#random = options.random ?? Math.random;
-    const name = typeof username === 'string' ? () => username : username;
-    this.#access = options.access ?? anonymousAccess(this.#base, name, this.#fetch);
+    this.#access = options.access ?? anonymousAccess(this.#base, nameOf(username), this.#fetch);
+    this.#tokens = this.#newTokens();
   }
 
   get state(): ConnectionState {
@@ -93,12 +90,13 @@ export class Signalling {
   start(): void {
     if (this.#state.kind !== 'idle' && this.#state.kind !== 'stopped') return;
     this.#life = new AbortController();
+    this.#tokens = this.#newTokens();
     void this.#run(this.#life.signal);
   }
 
   /** Leaves the rooms and ends the stream. It works while a page is being closed. */
   close(): void {
-    for (const room of this.#rooms) this.#sayGoodbye(room);
+    this.#sayGoodbye(this.#tokens.held);
     this.#stop('closed', 'closed by its owner');
   }
 
@@ -117,7 +115,7 @@ export class Signalling {
   /** Leaves a room for good. */
   async leave(room: string): Promise<void> {
     if (!this.#rooms.delete(room) || this.#state.kind !== 'live') return;
-    await this.#persist(3, this.#beginning.signal, () => this.#post(`/${room}/leave`));
+    await this.#post(`/${room}/leave`, 3);
   }
 
   /** Puts `data` into a peer's inbox as `event`. Tries again where that may help. */
@@ -125,7 +123,7 @@ export class Signalling {
     const path = `/relay/${encodeURIComponent(peer)}/${event}`;
     const signal = this.#beginning.signal;
     try {
-      await this.#persist(RELAY_ATTEMPTS, signal, () => this.#post(path, data, signal));
+      await this.#post(path, RELAY_ATTEMPTS, data);
       return 'delivered';
     } catch (error) {
       if (error instanceof HttpError && (error.status === 404 || error.status === 403)) return 'gone';
@@ -135,12 +133,8 @@ export class Signalling {
   }
 
   /** The ICE servers of `GET /ice`, unjudged. */
-  async ice(): Promise<unknown> {
-    const response = await this.#fetch(`${this.#base}/ice`, {
-      headers: this.#authorization(),
-      signal: this.#life.signal,
-    });
-    return (await expectOk(response)).json() as Promise<unknown>;
+  ice(): Promise<unknown> {
+    return this.#request('/ice', { signal: this.#life.signal });
   }
 
   /** The one place where the state changes. */
@@ -167,25 +161,31 @@ export class Signalling {
     this.#stream = new AbortController();
     const onEnd = () => this.#stream.abort();
     life.addEventListener('abort', onEnd);
+    const { held } = this.#tokens;
+    let token: string | undefined;
     try {
-      await this.#ensureToken(life);
+      token = await this.#tokens.current();
+      this.#become(token);
       this.#askedToResume = this.#position !== undefined;
       await readStream({
         url: `${this.#base}/connect`,
-        headers: this.#position
-          ? { ...this.#authorization(), 'last-event-id': this.#position }
-          : this.#authorization(),
-        fetch: this.#fetch,
-        signal: this.#stream.signal,
+        ...{ token, position: this.#position, fetch: this.#fetch, signal: this.#stream.signal },
         onBlock: (block) => this.#takeBlock(block),
       });
       return { wait: this.#wait(), reason: 'the server ended the stream' };
     } catch (error) {
-      return this.#judge(error);
+      return this.#judge(error, token === undefined || token !== held);
     } finally {
       life.removeEventListener('abort', onEnd);
-      clearTimeout(this.#renewal);
+      this.#tokens.rest();
     }
+  }
+
+  /** A position belongs to an identity. Under another one it would only be answered with a gap. */
+  #become(token: string): void {
+    const { id } = readToken(token);
+    if (id !== this.#id) this.#position = undefined;
+    this.#id = id;
   }
 
   #wait(): number {
@@ -193,29 +193,18 @@ export class Signalling {
     return backoff(failures(this.#state), this.#retry, this.#random());
   }
 
-  #judge(error: unknown): { wait: number; reason: string } {
-    const reason = error instanceof Error ? error.message : String(error);
+  /** `isNew`: nothing older than the token of this very attempt was refused. */
+  #judge(error: unknown, isNew: boolean): { wait: number; reason: string } {
+    const reason = asError(error).message;
     if (!(error instanceof HttpError)) return { wait: this.#wait(), reason };
     if (error.status === 401 || error.status === 403) {
       // A token the server has just issued will not become better; an old one has expired, or the secret has changed.
-      if (this.#token === undefined || this.#fresh) this.#stop('refused', reason);
-      this.#token = undefined;
+      if (isNew) this.#stop('refused', reason);
+      this.#tokens.forget();
       return { wait: 0, reason };
     }
     if (error.status === 400) this.#stop('refused', reason);
     return { wait: Math.max(error.retryAfter ?? 0, this.#wait()), reason };
-  }
-
-  async #ensureToken(life: AbortSignal): Promise<void> {
-    const held = this.#token;
-    const expires = held === undefined ? 0 : (readToken(held).expires ?? Number.POSITIVE_INFINITY);
-    if (expires - Date.now() > RENEW_BEFORE) return;
-    this.#token = undefined;
-    const { token } = await this.#access(life, held);
-    // A position belongs to an identity. Under another one it would only be answered with a gap.
-    if (held === undefined || readToken(token).id !== readToken(held).id) this.#position = undefined;
-    this.#token = token;
-    this.#fresh = true;
   }
 
   #takeBlock(block: SseBlock): void {
@@ -254,7 +243,6 @@ export class Signalling {
   }
 
   #takeConnected(user: User, resumed: boolean): void {
-    this.#fresh = false;
     this.#planRenewal();
     this.#move({ type: 'connected', user, resumed });
     if (resumed) return;
@@ -280,89 +268,62 @@ export class Signalling {
 
   async #join(room: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#persist(Number.POSITIVE_INFINITY, signal, () =>
-        this.#post(`/${room}/join`, undefined, signal),
-      );
+      await this.#post(`/${room}/join`, Number.POSITIVE_INFINITY);
     } catch (error) {
       if (!signal.aborted) this.#fault(error);
     }
   }
 
-  /** Repeats a request while that may help: at most `attempts` times, and not after `signal`. */
-  async #persist(attempts: number, signal: AbortSignal, request: () => Promise<void>): Promise<void> {
-    const pause = new Pause();
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        await request();
-        return;
-      } catch (error) {
-        // 409: our stream is between two connections, and will be back.
-        const passing = isPassing(error) || (error instanceof HttpError && error.status === 409);
-        if (signal.aborted || !passing || attempt + 1 >= attempts) throw error;
-        const least = error instanceof HttpError ? (error.retryAfter ?? 0) : 0;
-        await pause.wait(Math.max(least, backoff(attempt, POST_RETRY, this.#random())), signal);
-        if (signal.aborted) throw error;
-      }
+  /** Repeated while that may help, at most `attempts` times, and within one beginning. */
+  async #post(path: string, attempts: number, body?: unknown): Promise<void> {
+    const { signal } = this.#beginning;
+    await persist(() => this.#request(path, { method: 'POST', body, signal }), {
+      ...{ attempts, signal, random: this.#random },
+      // 409: our stream is between two connections, and will be back.
+      isPassing: (error) => isPassing(error) || (error instanceof HttpError && error.status === 409),
+    });
+  }
+
+  #request(path: string, asking: Asking): Promise<unknown> {
+    return request(this.#fetch, this.#base + path, { token: this.#tokens.held, ...asking });
+  }
+
+  /** Leaves the rooms, in the name of a token, by requests that outlive the page. */
+  #sayGoodbye(token: string | undefined): void {
+    if (token === undefined) return;
+    for (const room of this.#rooms) {
+      const farewell = this.#request(`/${room}/leave`, { method: 'POST', token, keepalive: true });
+      // The grace time does the same a little later.
+      farewell.catch(() => undefined);
     }
   }
 
-  async #post(path: string, body?: unknown, signal?: AbortSignal): Promise<void> {
-    const response = await this.#fetch(this.#base + path, {
-      method: 'POST',
-      headers: { ...this.#authorization(), 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-      signal: signal ?? null,
-    });
-    // The body is read to its end, or the browser keeps the connection busy.
-    await (await expectOk(response)).arrayBuffer();
-  }
-
-  #sayGoodbye(room: string): void {
-    if (this.#token === undefined) return;
-    const farewell = this.#fetch(`${this.#base}/${room}/leave`, {
-      method: 'POST',
-      headers: this.#authorization(),
-      keepalive: true,
-    });
-    // The grace time does the same a little later.
-    farewell.catch(() => undefined);
+  #newTokens(): Tokens {
+    const { signal } = this.#life;
+    return new Tokens(async (held) => (await this.#access(signal, held)).token);
   }
 
   #planRenewal(): void {
-    clearTimeout(this.#renewal);
-    const expires = readToken(this.#token ?? '').expires;
-    if (expires === undefined) return;
-    const wait = Math.max(0, expires - Date.now() - RENEW_BEFORE * (1 + this.#random()));
-    // setTimeout takes 31 bits; a token that lasts longer than that is looked at again in between.
-    if (wait > 2 ** 31 - 1) this.#renewal = setTimeout(() => this.#planRenewal(), 2 ** 31 - 1);
-    else this.#renewal = setTimeout(() => void this.#renew(), wait);
+    this.#tokens.plan(this.#random(), () => void this.#renew());
   }
 
   /** A new token while the old one still works, so that the old identity can leave instead of fading away. */
   async #renew(): Promise<void> {
     const stream = this.#stream.signal;
-    const held = this.#token ?? '';
+    const { held } = this.#tokens;
     try {
-      const { token } = await this.#access(this.#life.signal, held);
+      const token = await this.#tokens.renewed();
       if (stream.aborted) return;
-      if (readToken(token).id !== readToken(held).id) {
-        for (const room of this.#rooms) this.#sayGoodbye(room);
-        this.#position = undefined;
+      if (readToken(token).id !== this.#id) {
+        this.#sayGoodbye(held);
         this.#hurry = true;
         this.#stream.abort(new Error('a new token means a new identity'));
       }
-      this.#token = token;
-      this.#fresh = true;
-      this.#planRenewal();
     } catch (error) {
       this.#fault(error);
-      // Until its end the old token serves; then the reconnect fetches a new one.
-      if (!stream.aborted) this.#renewal = setTimeout(() => void this.#renew(), 10_000);
     }
-  }
-
-  #authorization(): Record<string, string> {
-    return this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
+    // Until its end the old token serves; then the reconnect fetches a new one.
+    if (!stream.aborted) this.#planRenewal();
   }
 
   #stop(reason: 'closed' | 'replaced' | 'refused', detail: string): void {
@@ -370,11 +331,11 @@ export class Signalling {
     this.#life.abort();
     this.#beginning.abort();
     this.#position = undefined;
-    this.#token = undefined;
-    clearTimeout(this.#renewal);
+    this.#tokens.forget();
+    this.#tokens.rest();
   }
 
   #fault(error: unknown): void {
-    this.#listeners.tell({ type: 'fault', error: error instanceof Error ? error : new Error(String(error)) });
+    this.#listeners.tell({ type: 'fault', error: asError(error) });
   }
 }

@@ -2,7 +2,7 @@
  * Where the signalling connection stands. It serves the signalling, which acts on it, and whoever shows it to a person.
  * Invariant: there is one state, and `next` is the only way from one to another.
  */
-import type { User } from './wire.js';
+import type { User } from './user.js';
 
 /** Why a connection will not be tried again by itself. */
 export type StopReason =

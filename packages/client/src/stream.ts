@@ -1,9 +1,11 @@
 /**
- * One HTTP answer read as a stream of events until it ends. It serves the signalling.
+ * One HTTP answer read as a stream of events until it ends. It serves the signalling, and the channels where no WebSocket
+ * passes.
  * Invariant: it returns when the server ends the stream, and throws for every other end; a stream that is silent for too
  * long is such an end, because a dead connection says nothing.
  */
-import { expectOk, type Fetch } from './http.js';
+import { authorization, expectOk, type Fetch } from './http.js';
+import { Patience } from './patience.js';
 import { type SseBlock, SseParser } from './sse.js';
 
 /** Milliseconds. The server pings every 10 s: two pings and a half that do not come are no accident. */
@@ -11,26 +13,33 @@ export const SILENCE = 25_000;
 
 export interface StreamRequest {
   url: string;
-  headers: Record<string, string>;
+  token: string | undefined;
+  /** Where it is to go on. */
+  position?: string | undefined;
   fetch: Fetch;
   /** Aborting ends the stream. */
   signal: AbortSignal;
   onBlock: (block: SseBlock) => void;
 }
 
-export async function readStream(request: StreamRequest): Promise<void> {
-  const { url, headers, fetch, signal, onBlock } = request;
-  const silence = new AbortController();
-  const onAbort = () => silence.abort(signal.reason);
-  signal.addEventListener('abort', onAbort);
-  if (signal.aborted) onAbort();
-  const alarm = () => setTimeout(() => silence.abort(new Error(`silent for ${SILENCE} ms`)), SILENCE);
-  let timer = alarm();
+export async function readStream({
+  url,
+  token,
+  position,
+  fetch,
+  signal,
+  onBlock,
+}: StreamRequest): Promise<void> {
+  const patience = new Patience(SILENCE, signal);
   try {
     const response = await fetch(url, {
-      headers: { ...headers, accept: 'text/event-stream' },
+      headers: {
+        accept: 'text/event-stream',
+        ...(position !== undefined && { 'last-event-id': position }),
+        ...authorization(token),
+      },
       cache: 'no-store',
-      signal: silence.signal,
+      signal: patience.signal,
     });
     const { body } = await expectOk(response);
     if (!body) throw new Error('the answer has no body');
@@ -40,17 +49,14 @@ export async function readStream(request: StreamRequest): Promise<void> {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      clearTimeout(timer);
-      timer = alarm();
+      patience.heard();
       for (const block of parser.push(decoder.decode(value, { stream: true }))) {
         onBlock(block);
-        if (silence.signal.aborted) throw silence.signal.reason;
+        patience.signal.throwIfAborted();
       }
     }
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
     // Whatever ended it, the socket must not linger: the server counts one stream per identity.
-    silence.abort();
+    patience.end();
   }
 }

@@ -2,13 +2,8 @@
  * The events of `GET /connect` as one union, and the one function that decodes them. It serves the signalling.
  * Invariant: whatever the text, `decode` answers; it never throws.
  */
-import { isRecord, isText, parseJson } from './check.js';
-
-/** Who somebody is: the id is the server's word, the name is what they called themselves. */
-export interface User {
-  id: string;
-  username: string;
-}
+import { isRecord, isText, parseJson, WireError } from './check.js';
+import { decodeUser, type User } from './user.js';
 
 /** Somebody in a room. */
 export interface Peer extends User {
@@ -22,17 +17,6 @@ export type WireEvent =
   | { event: 'add-peer'; peer: Peer; roomId: string; offer: boolean }
   | { event: 'remove-peer'; peer: User; roomId: string }
   | { event: 'relayed'; name: string; peer: User; data: unknown };
-
-/** Text from the stream that is none of the events above. */
-export class WireError extends Error {
-  override name = 'WireError';
-  constructor(
-    readonly event: string,
-    reason: string,
-  ) {
-    super(`${event}: ${reason}`);
-  }
-}
 
 /** Names the server keeps for itself, so that no peer can speak in its name. */
 const RESERVED = new Set([
@@ -100,10 +84,4 @@ function decodeRelayed(name: string, data: Record<string, unknown>): WireEvent |
   const peer = decodeUser(data.peer);
   if (!peer || data.data === undefined) return new WireError(name, 'peer or data is missing');
   return { event: 'relayed', name, peer, data: data.data };
-}
-
-/** A user as the server writes it; anything else is `undefined`. */
-export function decodeUser(value: unknown): User | undefined {
-  if (!isRecord(value) || !isText(value.id, 200) || !isText(value.username, 256)) return undefined;
-  return { id: value.id, username: value.username };
 }

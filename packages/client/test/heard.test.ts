@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { type Command, encodeCommand } from '../src/channels/command.js';
 import { decodeHeard } from '../src/channels/heard.js';
 import { isAfter } from '../src/channels/offset.js';
-import { WireError } from '../src/wire.js';
+import { WireError } from '../src/check.js';
 
 type Row = Record<string, unknown>;
 const path = fileURLToPath(new URL('../../../crates/protocol/fixtures/channels.json', import.meta.url));

@@ -283,6 +283,47 @@ describe('with time in hand', () => {
     expect(server.connections[1]?.headers.get('last-event-id')).toBeNull();
   });
 
+  test('tokens of a few seconds are not asked for without end', async () => {
+    server.identity = 'u1';
+    server.tokenLife = 20;
+    signalling.start();
+    await settle();
+    const first = server.connections[0];
+    if (!first) throw new Error('no connection');
+    greet(first, false);
+    await settle();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(server.issued).toBe(2);
+    expect(server.connections).toHaveLength(1);
+  });
+
+  test('a renewed token that is refused later is replaced once more', async () => {
+    server.identity = 'u1';
+    signalling.start();
+    await settle();
+    const first = server.connections[0];
+    if (!first) throw new Error('no connection');
+    greet(first, false);
+    await settle();
+    for (let gone = 0; gone < 3_560_000; gone += 10_000) {
+      await vi.advanceTimersByTimeAsync(10_000);
+      first.say('ping', {});
+      await settle();
+    }
+    expect(server.issued).toBe(2);
+    let refusals = 1;
+    server.answer = (_method, path) => {
+      if (path !== '/connect' || refusals === 0) return undefined;
+      refusals -= 1;
+      return Response.json({ code: 'unauthorized' }, { status: 401 });
+    };
+    first.cut();
+    for (let turn = 0; turn < 5; turn += 1) await vi.advanceTimersByTimeAsync(10);
+    expect(signalling.state.kind).toBe('connecting');
+    expect(server.issued).toBe(3);
+    expect(server.connections).toHaveLength(2);
+  });
+
   test('a renewed token of the same identity changes nothing but the token', async () => {
     server.identity = 'u1';
     signalling.start();

@@ -1,11 +1,11 @@
 /** The small pure parts: backoff, states, tokens, ICE servers, descriptions, routes. */
 import { describe, expect, test } from 'vitest';
-import { readToken } from '../src/access.js';
 import { backoff, LONGEST_WAIT } from '../src/backoff.js';
 import { decodeIce } from '../src/ice.js';
 import { type LinkHappening, type LinkState, nextLink, routeOf } from '../src/link-state.js';
 import { decodeCandidate, decodeDescription, fingerprint, iceRound } from '../src/sdp.js';
 import { type ConnectionState, type Happening, next } from '../src/state.js';
+import { readToken } from '../src/tokens.js';
 
 test('backoff doubles, is bounded, and is spread from zero', () => {
   expect([0, 1, 2, 3].map((attempt) => backoff(attempt, 1000, 1))).toEqual([1000, 2000, 4000, 8000]);

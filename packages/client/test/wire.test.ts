@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { decode, WireError } from '../src/wire.js';
+import { WireError } from '../src/check.js';
+import { decode } from '../src/wire.js';
 
 const path = fileURLToPath(new URL('../../../crates/protocol/fixtures/signalling.json', import.meta.url));
 const fixtures = JSON.parse(readFileSync(path, 'utf8')) as { event: string; data: Record<string, unknown> }[];

@@ -5,11 +5,13 @@
  * an error says so.
  */
 
-import { expectOk, type Fetch } from '../http.js';
+import { asError } from '../check.js';
+import { type Fetch, ownFetch, request } from '../http.js';
 import type { Room, RoomOptions } from '../rooms/room.js';
 import type { Rooms, RoomsWorld } from '../rooms/rooms.js';
 import type { ConnectionState } from '../state.js';
-import type { User } from '../wire.js';
+import { Tokens } from '../tokens.js';
+import type { User } from '../user.js';
 import type { Cache, Kept } from './cache.js';
 import type { Publish } from './command.js';
 import { Driver, type Lines } from './driver.js';
@@ -32,7 +34,6 @@ import { Outbox } from './outbox.js';
 import { Reader } from './reader.js';
 import { type SocketConstructor, socketLines } from './socket-line.js';
 import { type CacheOptions, StorageCache, storageOf } from './storage-cache.js';
-import { Tokens } from './tokens.js';
 
 export interface ClientOptions<Value = string> {
   /** Where the servers are: `https://a.example`, or several. Without it, where the page came from. */
@@ -288,8 +289,8 @@ class ChannelClient<Value> implements Client<Value> {
   }
 
   #worldOfRooms(options: ClientOptions<Value>): RoomsWorld {
-    const fetcher = fetchOf(options);
-    const { random = Math.random, RTCPeerConnection: Connection = globalThis.RTCPeerConnection } = options;
+    const { fetch: fetcher = ownFetch, random = Math.random } = options;
+    const { RTCPeerConnection: Connection = globalThis.RTCPeerConnection } = options;
     return {
       state: () => this.state,
       ask: (command, answered) => this.#driver.ask(command, answered),
@@ -303,8 +304,7 @@ class ChannelClient<Value> implements Client<Value> {
       publish: (channel, fields, maxlen) => this.#publish({ op: 'publish', channel, fields, maxlen }),
       ice: async () => {
         const { base, token } = await this.#driver.access();
-        const response = await fetcher(`${base}/ice`, { headers: { authorization: `Bearer ${token}` } });
-        return (await expectOk(response)).json();
+        return request(fetcher, `${base}/ice`, { token });
       },
       fault: (error) => this.#events.tell('error', error),
       random,
@@ -377,7 +377,7 @@ class ChannelClient<Value> implements Client<Value> {
       try {
         return toMessage(message, this.#decode);
       } catch (error) {
-        this.#events.tell('error', error as Error);
+        this.#events.tell('error', asError(error));
         return [];
       }
     });
@@ -444,17 +444,13 @@ function targetsOf(targets: ClientOptions['targets']): string[] {
 }
 
 function tokensOf<Value>({ token, getToken }: ClientOptions<Value>): Tokens {
-  if (getToken) return new Tokens(getToken, true);
+  if (getToken) return new Tokens(() => getToken());
   if (token === undefined) throw new TypeError('either token or getToken is needed');
   return new Tokens(() => token, false);
 }
 
-function fetchOf<Value>(options: ClientOptions<Value>): Fetch {
-  return options.fetch ?? ((url, init) => fetch(url, init));
-}
-
 function linesOf<Value>(options: ClientOptions<Value>): Lines {
   const Socket = options.WebSocket ?? globalThis.WebSocket;
-  const http = httpLines(fetchOf(options), Socket !== undefined);
+  const http = httpLines(options.fetch ?? ownFetch, Socket !== undefined);
   return Socket ? [socketLines(Socket), http] : [http];
 }

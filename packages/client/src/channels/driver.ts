@@ -3,14 +3,15 @@
  * Invariant: there is one line at a time, and what was asked on it is answered before its loss is told.
  */
 import { backoff } from '../backoff.js';
+import { asError, WireError } from '../check.js';
 import { Pause } from '../pause.js';
 import { type ConnectionState, failures, type Happening, next } from '../state.js';
-import { type User, WireError } from '../wire.js';
+import type { Tokens } from '../tokens.js';
+import type { User } from '../user.js';
 import type { Command } from './command.js';
 import { ClientError } from './errors.js';
 import type { Heard, Outcome } from './heard.js';
 import { BROKEN, type End, EXPIRED, type Line, type OpenLine, RESTARTS } from './line.js';
-import type { Tokens } from './tokens.js';
 
 /** What the driver tells, and asks. */
 export interface DriverWorld {
@@ -33,7 +34,7 @@ export interface DriverWorld {
 export type Lines = readonly [OpenLine, ...OpenLine[]];
 
 /** Milliseconds, doubled per round of the targets. */
-const RETRY_BASE = 500;
+const FIRST_RETRY = 500;
 /** Milliseconds from the opening to the answer to `auth`. */
 const AUTH_TIMEOUT = 10_000;
 /** Milliseconds. A line that lasted so long was a good one: its end may be followed by another at once. */
@@ -55,7 +56,6 @@ export class Driver {
   #unopened = 0;
   /** Which of the lines was chosen last. */
   #kind = 0;
-  #renewal: ReturnType<typeof setTimeout> | undefined;
   /** Ends the attempt under way. */
   #interrupt: () => void = () => undefined;
 
@@ -88,7 +88,7 @@ export class Driver {
 
   /** The server in use, and a token for it. */
   async access(): Promise<{ base: string; token: string }> {
-    return { base: this.#targets[this.#target] ?? '', token: await this.#tokens.current(Date.now()) };
+    return { base: this.#targets[this.#target] ?? '', token: await this.#tokens.current() };
   }
 
   /** Sends a command whose answer is `heard`. */
@@ -131,14 +131,14 @@ export class Driver {
     const hasAnother = this.#targets.length > 1 || end.code === EXPIRED;
     if (lasted >= GOOD && hasAnother && (end.code === RESTARTS || end.code === EXPIRED)) return 0;
     const round = Math.floor(failures(this.#state) / this.#targets.length);
-    return backoff(round, RETRY_BASE, this.#world.random());
+    return backoff(round, FIRST_RETRY, this.#world.random());
   }
 
   /** From one dial to the end of what came of it. `lasted`: for how long it was good, in milliseconds, if it ever was. */
   async #attempt(): Promise<{ end: End; lasted?: number }> {
     let token: string;
     try {
-      token = await this.#tokens.current(Date.now());
+      token = await this.#tokens.current();
     } catch (error) {
       this.#world.fault(asError(error));
       return { end: { code: BROKEN, reason: 'no token' } };
@@ -210,9 +210,7 @@ export class Driver {
   }
 
   #planRenewal(): void {
-    clearTimeout(this.#renewal);
-    const wait = this.#tokens.renewIn(Date.now());
-    if (wait !== undefined) this.#renewal = setTimeout(() => void this.#renew(), wait);
+    this.#tokens.plan(this.#world.random(), () => void this.#renew());
   }
 
   /** Shows a newer token on the open line. If that fails, the old one expires, and the next line begins with another. */
@@ -239,7 +237,7 @@ export class Driver {
 
   /** Lets go of the line. What was asked on it is answered. */
   #drop(): void {
-    clearTimeout(this.#renewal);
+    this.#tokens.rest();
     this.#line?.close();
     this.#line = undefined;
     const asked = [...this.#asked.values()];
@@ -251,10 +249,6 @@ export class Driver {
   #move(happening: Happening): void {
     this.#state = next(this.#state, happening);
   }
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 /** A refusal of the token ends the line as its expiry does; any other may pass. */

@@ -18,13 +18,15 @@ export class ClientError extends Error {
   constructor(
     readonly code: LocalCode | (string & {}),
     message: string,
+    /** Milliseconds the server asks us to wait, if it does. */
+    readonly retryAfter?: number,
   ) {
     super(message);
   }
 }
 
-export function refusedBy({ code, message }: Refusal): ClientError {
-  return new ClientError(code, message);
+export function refusedBy({ code, message, retryAfterMs }: Refusal): ClientError {
+  return new ClientError(code, message, retryAfterMs);
 }
 
 /** Whether the same command may well succeed later. `unauthorized`: the token has just expired, and another follows. */

@@ -6,7 +6,7 @@ import { backoff } from '../backoff.js';
 import type { Command } from './command.js';
 import { ClientError, isPassingCode, refusedBy } from './errors.js';
 import { type FollowHappening, type FollowState, nextFollow } from './follow-state.js';
-import type { Outcome, Reply, WireMessage } from './heard.js';
+import type { Outcome, Refusal, Reply, WireMessage } from './heard.js';
 import { BEGINNING, isAfter } from './offset.js';
 
 /** Where a subscription begins. `gap`: what followed the offset asked for is gone. */
@@ -49,7 +49,7 @@ interface Follower {
 }
 
 /** Milliseconds; the first wait after a refusal that passes, at most. */
-const RETRY_BASE = 500;
+const FIRST_RETRY = 500;
 
 export class Followers {
   readonly #all = new Map<string, Follower>();
@@ -176,10 +176,10 @@ export class Followers {
     follower.begun = undefined;
   }
 
-  #refuse(follower: Follower, error: { code: string; message: string; retryAfterMs?: number }): void {
+  #refuse(follower: Follower, error: Refusal): void {
     if (isPassingCode(error.code)) {
       this.#move(follower, { type: 'lost' });
-      const wait = error.retryAfterMs ?? backoff(follower.failures, RETRY_BASE, this.#world.random());
+      const wait = backoff(follower.failures, FIRST_RETRY, this.#world.random(), error.retryAfterMs);
       follower.failures += 1;
       setTimeout(() => this.#ask(follower), wait);
       return;

@@ -2,8 +2,8 @@
  * What a server says about channels, as one union, and the one function that decodes it. It serves the lines.
  * Invariant: whatever the text, `decodeHeard` answers; it never throws, and what it answers has the type it says.
  */
-import { isRecord, parseJson } from '../check.js';
-import { decodeUser, type User, WireError } from '../wire.js';
+import { isRecord, parseJson, WireError } from '../check.js';
+import { decodeUser, type User } from '../user.js';
 import { isOffset } from './offset.js';
 
 /** A message as it travels. Names that begin with `@` are the server's: `@key`, `@version`, `@deleted`, `@deliveries`. */

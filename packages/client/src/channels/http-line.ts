@@ -8,19 +8,16 @@
  *
  * Invariant: a network that fails is the end of the line, as it is for a socket; what the server refuses is an answer.
  */
-import { readToken } from '../access.js';
-import { isRecord, parseJson } from '../check.js';
-import { expectOk, type Fetch, HttpError } from '../http.js';
+import { isRecord, parseJson, WireError } from '../check.js';
+import { type Asking, type Fetch, HttpError, request } from '../http.js';
 import type { SseBlock } from '../sse.js';
 import { readStream } from '../stream.js';
-import { WireError } from '../wire.js';
+import { readToken } from '../tokens.js';
 import type { Command, Publish, Subscribe } from './command.js';
 import { decodeHeard, decodeMessage, type Heard, type Reply } from './heard.js';
 import { BROKEN, EXPIRED, type Line, type LineEvents, type OpenLine, RESTARTS } from './line.js';
 import type { ShareWorld, Told } from './shared-stream.js';
 
-/** Milliseconds for a request that is no stream. */
-const PATIENCE = 20_000;
 /** Milliseconds until a WebSocket is tried again: networks change, and a socket is better. */
 export const TRY_SOCKET_AFTER = 300_000;
 
@@ -106,13 +103,12 @@ class HttpLine implements Line {
   }
 
   /** Asks for something that every token may have, and so whether this one is taken. */
-  /** Asks for something that every token may have, and so whether this one is taken. */
   async #introduce(token: string, lastEventId: string | undefined): Promise<Reply> {
     const isFirst = this.#token === '';
     this.#token = token;
     if (!isFirst) return {};
     const resumed = lastEventId === undefined ? undefined : await this.#connect(lastEventId);
-    if (resumed === undefined) await this.#request('/ice', {});
+    if (resumed === undefined) await this.#request('/ice');
     if (this.#life.signal.aborted) return {};
     const id = readToken(token).id ?? '';
     const user = { id, username: id };
@@ -129,12 +125,7 @@ class HttpLine implements Line {
       const stream = this.#open('');
       readStream({
         url: `${this.#base}/connect`,
-        headers: {
-          authorization: `Bearer ${this.#token}`,
-          ...(position !== undefined && { 'last-event-id': position }),
-        },
-        fetch: this.#fetch,
-        signal: stream.signal,
+        ...{ token: this.#token, position, fetch: this.#fetch, signal: stream.signal },
         onBlock: (block) => {
           if (!stream.signal.aborted) this.#takePeer(block, done);
         },
@@ -167,17 +158,15 @@ class HttpLine implements Line {
     });
   }
 
-  #post(path: string, data?: unknown): Promise<Reply> {
-    const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
-    return this.#request(path, data === undefined ? init : { ...init, body: JSON.stringify(data) }).then(
-      () => ({}),
-    );
+  async #post(path: string, body?: unknown): Promise<Reply> {
+    await this.#request(path, { method: 'POST', body });
+    return {};
   }
 
   /** Where a subscription begins: as a stream does not say it, the log is asked. That it has a gap, the stream says. */
   async #begin({ channel, offset }: Subscribe): Promise<Reply> {
     const after = offset === '$' ? '0' : offset;
-    const answer = await this.#request(`${path(channel)}?after=${after}&limit=1`, {});
+    const answer = await this.#request(`${path(channel)}?after=${after}&limit=1`);
     const place = offset === '$' ? answer.head : offset;
     return { offset: typeof place === 'string' ? place : '0', gap: false };
   }
@@ -207,9 +196,7 @@ class HttpLine implements Line {
   #stream(channel: string, offset: string, signal: AbortSignal, tell: (told: Told) => void): Promise<void> {
     return readStream({
       url: `${this.#base}${path(channel)}?offset=${offset}`,
-      headers: { authorization: `Bearer ${this.#token}` },
-      fetch: this.#fetch,
-      signal,
+      ...{ token: this.#token, fetch: this.#fetch, signal },
       onBlock: (block) => this.#take(channel, block, tell),
     });
   }
@@ -220,7 +207,7 @@ class HttpLine implements Line {
       ...{ channel, signal, tell },
       stream: (offset, take) => this.#stream(channel, offset, signal, take),
       read: async (after) => {
-        const page = await this.#request(`${path(channel)}?after=${after}&limit=1000`, {});
+        const page = await this.#request(`${path(channel)}?after=${after}&limit=1000`);
         const messages = Array.isArray(page.messages) ? page.messages : [];
         const read = messages.map(decodeMessage).filter((message) => message !== undefined);
         return { messages: read, head: String(page.head), gap: page.gap === true };
@@ -259,24 +246,22 @@ class HttpLine implements Line {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries({ maxlen, key, version, tombstone }))
       if (value !== undefined) query.set(name, String(value));
-    const once: Record<string, string> = producer
-      ? { 'idempotency-key': `${producer.id}:${producer.seq}` }
-      : {};
     const answer = await this.#request(`${path(channel)}?${query}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...once },
-      body: JSON.stringify(fields),
+      headers: producer ? { 'idempotency-key': `${producer.id}:${producer.seq}` } : {},
+      body: fields,
     });
     return typeof answer.offset === 'string' ? { offset: answer.offset } : {};
   }
 
-  async #request(pathAndQuery: string, init: RequestInit): Promise<Record<string, unknown>> {
-    this.#life.signal.throwIfAborted();
-    const signal = AbortSignal.any([this.#life.signal, AbortSignal.timeout(PATIENCE)]);
-    const headers = { accept: 'application/json', ...init.headers, authorization: `Bearer ${this.#token}` };
-    const response = await this.#fetch(`${this.#base}${pathAndQuery}`, { ...init, headers, signal });
-    const body = parseJson(await (await expectOk(response)).text());
-    return isRecord(body) ? body : {};
+  async #request(pathAndQuery: string, asking: Asking = {}): Promise<Record<string, unknown>> {
+    const { signal } = this.#life;
+    signal.throwIfAborted();
+    const answer = await request(this.#fetch, this.#base + pathAndQuery, {
+      ...{ token: this.#token, signal },
+      ...asking,
+    });
+    return isRecord(answer) ? answer : {};
   }
 
   #fail(error: unknown, id: number): void {

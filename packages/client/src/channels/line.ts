@@ -2,7 +2,7 @@
  * One connection to one server, whatever it is made of. It serves the driver, which replaces it as often as it takes.
  * Invariant: `ended` is told once, and nothing after it; after `close` nothing is told at all.
  */
-import type { WireError } from '../wire.js';
+import type { WireError } from '../check.js';
 import type { Command } from './command.js';
 import type { Heard } from './heard.js';
 

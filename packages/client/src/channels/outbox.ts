@@ -17,7 +17,7 @@ export const MAX_BYTES = 1 << 20;
 /** Milliseconds. Servers know a producer's numbers for 5 minutes at least; the rest is for clocks and the way. */
 const RECOGNISED_FOR = 285_000;
 /** Milliseconds; the first wait after a refusal that passes, at most. */
-const RETRY_BASE = 250;
+const FIRST_RETRY = 250;
 
 interface Waiting {
   readonly id: number;
@@ -116,7 +116,7 @@ export class Outbox {
     }
     // Certainly not published: it may be numbered anew.
     if (error.code === 'rate-limited') waiting.sent = undefined;
-    const wait = error.retryAfterMs ?? backoff(waiting.failures, RETRY_BASE, this.random());
+    const wait = backoff(waiting.failures, FIRST_RETRY, this.random(), error.retryAfterMs);
     waiting.failures += 1;
     this.#heldUntil = Math.max(this.#heldUntil, now + wait);
     this.#putBack([waiting]);

@@ -10,7 +10,7 @@
 import { ClientError } from '../channels/errors.js';
 import { Events } from '../channels/events.js';
 import type { WireMessage } from '../channels/heard.js';
-import type { User } from '../wire.js';
+import type { User } from '../user.js';
 import { type Frame, type Handed, Incoming, Outgoing } from './lane.js';
 import {
   type ChannelParcel,

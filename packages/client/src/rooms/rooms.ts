@@ -6,13 +6,16 @@
  */
 import { backoff } from '../backoff.js';
 import type { Command } from '../channels/command.js';
-import { ClientError, isPassingCode } from '../channels/errors.js';
+import { ClientError, isPassingCode, refusedBy } from '../channels/errors.js';
 import type { Outcome, Refusal, WireMessage } from '../channels/heard.js';
+import { WireError } from '../check.js';
 import { Listeners } from '../listeners.js';
 import type { Mesh, MeshHappening, MeshSignalling } from '../mesh.js';
+import { FIRST_RETRY, persist, RELAY_ATTEMPTS } from '../persist.js';
 import type { RelayOutcome, SignallingHappening } from '../signalling.js';
 import type { ConnectionState } from '../state.js';
-import { decodeEvent, type User, WireError } from '../wire.js';
+import type { User } from '../user.js';
+import { decodeEvent } from '../wire.js';
 import { decodeMesh } from './parcel.js';
 import { LiveRoom, type Room, type RoomOptions } from './room.js';
 
@@ -32,10 +35,6 @@ export interface RoomsWorld {
   Connection: typeof RTCPeerConnection | undefined;
 }
 
-/** Milliseconds; the wait of the first retry, at most. */
-const RETRY_BASE = 250;
-/** A relay is given up after this many attempts (about ten seconds): whoever it was for has dialled anew by then. */
-const RELAY_ATTEMPTS = 8;
 /** Messages kept in a room's channel: it is for those who are there, and a short drop. */
 const MAXLEN = 1_000;
 
@@ -155,18 +154,19 @@ export class Rooms {
         entry.entered?.done();
         entry.entered = undefined;
       } else if (isPassingCode(outcome.error.code)) {
-        setTimeout(() => this.#join(id, entry, attempt + 1), this.#wait(attempt, outcome.error));
+        const wait = backoff(attempt, FIRST_RETRY, this.#world.random(), outcome.error.retryAfterMs);
+        setTimeout(() => this.#join(id, entry, attempt + 1), wait);
       } else this.#refuse(id, entry, outcome.error);
     });
   }
 
-  #refuse(id: string, entry: Entry, { code, message }: Refusal): void {
-    const error = new ClientError(code, message);
+  #refuse(id: string, entry: Entry, refusal: Refusal): void {
+    const error = refusedBy(refusal);
     this.#forget(id, entry);
     if (entry.entered) entry.entered.failed(error);
     else {
       this.#world.fault(error);
-      entry.room.end(message);
+      entry.room.end(error.message);
     }
   }
 
@@ -224,18 +224,24 @@ export class Rooms {
   }
 
   async #relay(to: string, event: string, data: unknown): Promise<RelayOutcome> {
-    for (let attempt = 0; attempt < RELAY_ATTEMPTS; attempt += 1) {
-      const outcome = await new Promise<Outcome | undefined>((done) => {
-        if (this.#world.ask({ op: 'relay', to, event, data }, done) === undefined) done(undefined);
-      });
-      if (outcome?.ok) return 'delivered';
-      if (outcome && !isPassingCode(outcome.error.code)) return 'gone';
-      await new Promise((resolve) => setTimeout(resolve, this.#wait(attempt, outcome?.error)));
+    const isPassing = (error: unknown) => error instanceof ClientError && isPassingCode(error.code);
+    try {
+      const relay = () => this.#ask({ op: 'relay', to, event, data });
+      await persist(relay, { attempts: RELAY_ATTEMPTS, isPassing, random: () => this.#world.random() });
+      return 'delivered';
+    } catch (error) {
+      return isPassing(error) ? 'lost' : 'gone';
     }
-    return 'lost';
   }
 
-  #wait(attempt: number, error: Refusal | undefined): number {
-    return error?.retryAfterMs ?? backoff(attempt, RETRY_BASE, this.#world.random());
+  /** Resolves when the server has carried it out. */
+  #ask(command: Command): Promise<void> {
+    return new Promise((done, failed) => {
+      const id = this.#world.ask(command, (outcome) => {
+        if (outcome.ok) done();
+        else failed(refusedBy(outcome.error));
+      });
+      if (id === undefined) failed(new ClientError('unavailable', 'there is no connection'));
+    });
   }
 }
