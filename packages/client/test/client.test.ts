@@ -2,7 +2,7 @@
  * Channels against the real server: what an application sees, and what it does not see of servers that are killed.
  *
  * Breakages tried on purpose, each of which makes tests fail: a cursor that does not move; a loop that is never
- * full; a channel that is not resumed; a token that is not renewed, or not forgotten when it was refused.
+ * full; a channel that is not resumed; a token that is not renewed, or not forgotten when it was refused; `named` that is not sent.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -192,6 +192,26 @@ test('keyed messages, and what stands beside them', async () => {
   await client.publish(channel, { n: '' }, { key: 'k', version: '3', tombstone: true });
   const { value } = await client.messages(channel, '0').next();
   expect(value).toMatchObject({ '@key': 'k', '@version': '3', '@deleted': true });
+});
+
+test('a message says who published it, where that is asked for, and nobody can write it', async () => {
+  const channel = fresh();
+  const [ann, eve] = ['ann', 'eve'].map((id) => connect({ token: mint(600, undefined, id) }));
+  await ann?.publish(channel, { n: '1' }, { named: true });
+  await ann?.publish(channel, { n: '2' });
+  await expect(eve?.publish(channel, { n: '4', '@user': 'ann' })).rejects.toMatchObject({ code: 'invalid' });
+  await eve?.publish(channel, { n: '5' }, { named: true });
+  const reader = connect<number>({ decode: Number });
+  const heard = [];
+  for await (const message of reader.messages(channel, '0')) {
+    heard.push([message.n, message['@user']]);
+    if (message.n === 5) break;
+  }
+  expect(heard).toEqual([
+    [1, 'ann'],
+    [2, undefined],
+    [5, 'eve'],
+  ]);
 });
 
 describe('loops', () => {

@@ -3,7 +3,9 @@
  *
  * Breakages tried on purpose, each of which makes tests fail: what the mesh had is not sent through the channel; the mesh is
  * used over the cap; nobody is told after a drop that was not resumed; no position is shown after a drop; early messages are dropped;
- * events are told before anybody can listen; `to` is not looked at; no acknowledgement is sent.
+ * events are told before anybody can listen; `to` is not looked at; no acknowledgement is sent; `@user` is not looked at, or may be
+ * absent; parcels are not published `named`; one stay counts for another's; the
+ * oldest counts are forgotten, whose they may be.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -123,6 +125,28 @@ describe.each([
     await until(() => cat.heard.ann?.length === 3);
     expect(ben.heard.ann).toHaveLength(11);
     expect([ann, ben, cat].flatMap(({ errors }) => errors)).toEqual([]);
+  });
+
+  test('nobody speaks in the name of another', async () => {
+    const id = fresh();
+    const [ann, ben] = [await enter('ann', id, options), await enter('ben', id, options)];
+    await until(() => ann.room.peers.length === 1 && ben.room.peers.length === 1);
+    ann.room.broadcast('mine');
+    await until(() => ben.heard.ann);
+    const channel = `board:${id}:live`;
+    const stranger = createClient({ targets: node.url, token: mint(600, everything, 'eve'), ...options });
+    open.push(stranger);
+    // What Ann has said stands in the channel for everybody who may read it, and her next is made from it.
+    const { value: hers } = await stranger.messages(channel, '0').next();
+    expect(hers).toMatchObject({ '@user': `ann-${id}`, from: `ann-${id}` });
+    for (const publishOptions of [{}, { named: true }]) {
+      const { offset: _offset, '@user': _user, ...parcel } = hers ?? {};
+      await stranger.publish(channel, { ...parcel, n: '2', data: '"forged"' }, publishOptions);
+      await stranger.publish(channel, { ...parcel, n: '9', stay: 'new', data: '"forged"' }, publishOptions);
+    }
+    ann.room.broadcast('mine, too');
+    await until(() => ben.heard.ann?.includes('mine, too'));
+    expect(ben.heard).toEqual({ ann: ['mine', 'mine, too'] });
   });
 
   test('who closes has left at once', async () => {
@@ -322,7 +346,8 @@ describe('a room by itself', () => {
     };
   }
   const letter = (n: number, data: unknown, more = {}) => ({
-    ...{ offset: `${n}-0`, from: 'ben', stay: 's', n: String(n), data: JSON.stringify(data), ...more },
+    ...{ offset: `${n}-0`, '@user': 'ben', from: 'ben', stay: 's', n: String(n) },
+    ...{ data: JSON.stringify(data), ...more },
   });
 
   test('what comes before its sender waits for them, and not for long', () => {
@@ -373,10 +398,40 @@ describe('a room by itself', () => {
     expect(told.slice(4)).toEqual(['c10', 'm3']);
   });
 
+  test('nobody counts for another: a frame waits for what its own sender has said', () => {
+    const { room, told } = alone();
+    room.add(ben, false);
+    room.take(letter(1, 'c1'));
+    room.hear('ben', { kind: 'frame', room: 'r', lane: 's.1', frame: { m: 1, c: 2, data: 'm1' } });
+    room.take(letter(99, 'eve', { from: 'eve', '@user': 'eve' }));
+    room.hear('ben', { kind: 'frame', room: 'r', lane: 's.1', frame: { m: 2, c: 2, data: 'm2' } });
+    expect(told).toEqual(['c1']);
+    room.take(letter(2, 'c2'));
+    expect(told).toEqual(['c1', 'c2', 'm1', 'm2']);
+  });
+
+  test('a crowd of strangers makes nobody forget what the peers have said', () => {
+    const { room, told } = alone();
+    room.add(ben, false);
+    room.take(letter(7, 'c7'));
+    for (const n of numbers(3_000))
+      room.take(letter(n, n, { from: `eve${n}`, '@user': `eve${n}`, stay: `${n}` }));
+    room.hear('ben', { kind: 'frame', room: 'r', lane: 's.1', frame: { m: 1, c: 7, data: 'm1' } });
+    expect(told).toEqual(['c7', 'm1']);
+  });
+
   test('nonsense is no message', () => {
     const { room, told } = alone();
     room.add(ben, false);
-    for (const bad of [{ from: 7 }, { stay: undefined }, { n: '-1' }, { data: '{' }, { to: '"ben"' }])
+    for (const bad of [
+      { from: 7 },
+      { '@user': undefined },
+      { '@user': 'eve' },
+      { stay: undefined },
+      { n: '-1' },
+      { data: '{' },
+      { to: '"ben"' },
+    ])
       room.take({ ...letter(1, 'x'), ...bad } as never);
     room.take(letter(2, 'fine'));
     expect(told).toEqual(['fine']);

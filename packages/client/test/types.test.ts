@@ -14,10 +14,13 @@ test('texts by default', () => {
     const [message] = messages;
     expectTypeOf(message?.offset).toEqualTypeOf<string | undefined>();
     expectTypeOf(message?.text).toEqualTypeOf<string | undefined>();
+    expectTypeOf(message?.['@user']).toEqualTypeOf<string | undefined>();
   });
   client.on('gap', (_channel, { oldest }) => expectTypeOf(oldest).toEqualTypeOf<string>());
   // @ts-expect-error: there is no such event
   client.on('mesages', () => undefined);
+  // @ts-expect-error: whether it is named is a yes or a no
+  expectTypeOf(() => client.publish('a', { b: 'c' }, { named: 'ann' }));
   // @ts-expect-error: an option is misspelt
   expectTypeOf(() => client.publish('a', { b: 'c' }, { keys: 'k' }));
   client.close();

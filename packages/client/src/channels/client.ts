@@ -301,7 +301,8 @@ class ChannelClient<Value> implements Client<Value> {
       unfollow: (channel) => {
         if (this.#taken.delete(channel)) void this.unsubscribe(channel);
       },
-      publish: (channel, fields, maxlen) => this.#publish({ op: 'publish', channel, fields, maxlen }),
+      publish: (channel, fields, maxlen) =>
+        this.#publish({ op: 'publish', channel, fields, maxlen, named: true }),
       ice: async () => {
         const { base, token } = await this.#driver.access();
         return request(fetcher, `${base}/ice`, { token });

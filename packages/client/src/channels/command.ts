@@ -11,6 +11,7 @@ export interface Publish {
   key?: string;
   version?: string;
   tombstone?: boolean;
+  named?: boolean;
   producer?: { id: string; seq: number };
 }
 

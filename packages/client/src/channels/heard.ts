@@ -6,7 +6,10 @@ import { isRecord, parseJson, WireError } from '../check.js';
 import { decodeUser, type User } from '../user.js';
 import { isOffset } from './offset.js';
 
-/** A message as it travels. Names that begin with `@` are the server's: `@key`, `@version`, `@deleted`, `@deliveries`. */
+/**
+ * A message as it travels. Names that begin with `@` are the server's: `@key`, `@version`, `@deleted`, `@user`,
+ * `@deliveries`.
+ */
 export type WireMessage = { readonly offset: string } & { readonly [field: string]: unknown };
 
 /** Why a command was not carried out. */

@@ -242,10 +242,9 @@ class HttpLine implements Line {
     return answer;
   }
 
-  async #publish({ channel, fields, producer, maxlen, key, version, tombstone }: Publish): Promise<Reply> {
+  async #publish({ channel, fields, producer, op: _op, ...options }: Publish): Promise<Reply> {
     const query = new URLSearchParams();
-    for (const [name, value] of Object.entries({ maxlen, key, version, tombstone }))
-      if (value !== undefined) query.set(name, String(value));
+    for (const [name, value] of Object.entries(options)) query.set(name, String(value));
     const answer = await this.#request(`${path(channel)}?${query}`, {
       method: 'POST',
       headers: producer ? { 'idempotency-key': `${producer.id}:${producer.seq}` } : {},

@@ -7,13 +7,14 @@ import type { WireMessage } from './heard.js';
 
 /**
  * An offset and the fields beside it. Of a keyed channel also `@key` and `@version`; a deletion has `'@deleted' in
- * message`.
+ * message`. Of one that was published `named` also `@user`, the id of whoever published it, by the server's word.
  */
 export type Message<Value = string> = {
   readonly offset: string;
   readonly '@key'?: string;
   readonly '@version'?: string;
   readonly '@deleted'?: true;
+  readonly '@user'?: string;
 } & { readonly [field: string]: Value };
 
 /** Turns a value that is published into text. */
@@ -27,6 +28,8 @@ export interface PublishOptions {
   version?: string;
   tombstone?: boolean;
   maxlen?: number;
+  /** The message says who published it: the server adds `@user`, the id of the token, which nobody can write themselves. */
+  named?: boolean;
 }
 
 export type Fields = { readonly [field: string]: unknown };
@@ -82,11 +85,12 @@ function encodeAll(pairs: [string, unknown][], encode: Encode): Record<string, s
   return Object.fromEntries(pairs.map(([name, value]) => [name, encode(value, name)]));
 }
 
-function pickOptions({ key, version, tombstone, maxlen }: PublishOptions): PublishOptions {
+function pickOptions({ key, version, tombstone, maxlen, named }: PublishOptions): PublishOptions {
   return {
     ...(key !== undefined && { key }),
     ...(version !== undefined && { version }),
     ...(tombstone !== undefined && { tombstone }),
     ...(maxlen !== undefined && { maxlen }),
+    ...(named !== undefined && { named }),
   };
 }

@@ -14,6 +14,7 @@ export type MeshParcel =
 
 /** Through the channel: a message for some or all, or a frame that the mesh did not carry. */
 export interface ChannelParcel {
+  /** By the server's word: `@user` of the message is the same. */
   from: string;
   /** One presence of one peer in a room: who comes again begins to count anew. */
   stay: string;
@@ -54,12 +55,13 @@ export function encodeChannel({ from, stay, n, to, data, frame }: ChannelParcel)
   };
 }
 
+/** Whoever may publish to the channel may write any name as `from`; only the server writes `@user`. */
 export function decodeChannel(message: WireMessage): ChannelParcel | undefined {
   const { from, stay, lane } = message;
   const [n, m] = [Number(message.n), Number(message.m)];
   const data = parseJson(String(message.data));
-  if (typeof from !== 'string' || typeof stay !== 'string' || !isCount(n) || data === undefined)
-    return undefined;
+  if (typeof from !== 'string' || from !== message['@user']) return undefined;
+  if (typeof stay !== 'string' || !isCount(n) || data === undefined) return undefined;
   const to = message.to === undefined ? undefined : parseJson(String(message.to));
   if (to !== undefined && !(Array.isArray(to) && to.every((id) => typeof id === 'string'))) return undefined;
   const frame = typeof lane === 'string' && isCount(m) ? { lane, m } : undefined;

@@ -94,9 +94,10 @@ const ACKNOWLEDGE_EVERY = 64;
 /** Messages of peers whose coming we have not been told of yet, and milliseconds for which they are kept. */
 const MAX_EARLY = 256;
 const EARLY = 5_000;
-/** Stays whose messages in the channel are counted, and lanes of one peer: those of the past are forgotten. */
-const MAX_STAYS = 1_024;
+/** Stays and lanes of one peer that are counted: those of the past are forgotten. */
 const MAX_LANES = 2;
+/** People who are counted: more only if they are here. Whoever may publish to the channel may come under many names. */
+const MAX_COUNTED = 1_024;
 
 export class LiveRoom implements Room {
   readonly id: string;
@@ -104,8 +105,8 @@ export class LiveRoom implements Room {
   readonly #cap: number;
   readonly #events = new Events<RoomEvents>();
   readonly #companions = new Map<string, Companion>();
-  /** By stay, the last message of it that came through the channel. */
-  readonly #seen = new Map<string, number>();
+  /** By peer and stay, the last message that came through the channel: nobody counts for another. */
+  readonly #seen = new Map<string, Map<string, number>>();
   #early: { parcel: ChannelParcel; at: number }[] = [];
   #stay = newStay();
   #n = 0;
@@ -223,7 +224,7 @@ export class LiveRoom implements Room {
       return;
     }
     const { lane, frame } = parcel;
-    const seen = this.#seen.get(stayOf(lane)) ?? 0;
+    const seen = this.#seen.get(id)?.get(stayOf(lane)) ?? 0;
     const due = laneOf(companion, lane).take(frame, seen);
     this.#acknowledge(companion, lane);
     for (const data of due) this.#tell('message', viewOf(companion), data);
@@ -233,7 +234,7 @@ export class LiveRoom implements Room {
   take(message: WireMessage): void {
     const parcel = decodeChannel(message);
     if (!parcel || parcel.stay === this.#stay) return;
-    remember(this.#seen, parcel.stay, parcel.n, MAX_STAYS);
+    remember(this.#countsOf(parcel.from), parcel.stay, parcel.n, MAX_LANES);
     const companion = this.#companions.get(parcel.from);
     if (companion) this.#give(companion, parcel);
     else if (this.#early.push({ parcel, at: Date.now() }) > MAX_EARLY) this.#early.shift();
@@ -244,9 +245,21 @@ export class LiveRoom implements Room {
     this.#tell('gap');
     for (const companion of this.#companions.values())
       for (const [lane, incoming] of companion.ins) {
-        this.#seen.set(stayOf(lane), Number.POSITIVE_INFINITY);
+        this.#countsOf(companion.peer.id).set(stayOf(lane), Number.POSITIVE_INFINITY);
         for (const data of incoming.lose()) this.#tell('message', viewOf(companion), data);
       }
+  }
+
+  #countsOf(peer: string): Map<string, number> {
+    const counts = this.#seen.get(peer) ?? new Map<string, number>();
+    this.#seen.set(peer, counts);
+    if (this.#seen.size > MAX_COUNTED)
+      for (const other of this.#seen.keys())
+        if (!this.#companions.has(other)) {
+          this.#seen.delete(other);
+          break;
+        }
+    return counts;
   }
 
   #give(companion: Companion, { stay, n, to, data, frame }: ChannelParcel): void {

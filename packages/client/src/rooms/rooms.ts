@@ -27,6 +27,7 @@ export interface RoomsWorld {
   /** Follows a channel for a room, and for nobody else. */
   follow(channel: string, take: (messages: WireMessage[]) => void, gap: () => void): Promise<unknown>;
   unfollow(channel: string): void;
+  /** Publishes in our name, by the server's word. */
   publish(channel: string, fields: Record<string, string>, maxlen: number): Promise<unknown>;
   /** The answer to `GET /ice`. */
   ice(): Promise<unknown>;
