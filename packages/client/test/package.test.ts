@@ -2,10 +2,10 @@
  * The package as it is published: packed, unpacked in a folder of its own, and used there by Node and by the compiler.
  *
  * Breakages tried on purpose, each of which makes tests fail: `rooms/` is not packed; the sources
- * are; a guest is somebody else each time.
+ * are; a guest is somebody else each time; the README links to a folder above, to a heading or a document that is not there.
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { mint, Node } from './node.js';
 
 const HERE = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TSC = fileURLToPath(new URL('../../../node_modules/typescript/bin/tsc', import.meta.url));
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'inkwire-package-'));
@@ -40,6 +41,32 @@ test('holds what it needs, and nothing else', () => {
   expect(others.sort()).toEqual(['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json']);
   for (const name of ['index', 'channels/client', 'channels/database-cache', 'rooms/rooms', 'mesh'])
     expect(files).toEqual(expect.arrayContaining([`dist/${name}.js`, `dist/${name}.d.ts`]));
+});
+
+test('has a README whose links lead to something, wherever it is read', () => {
+  const home = join(folder, 'node_modules', 'inkwire');
+  const text = readFileSync(join(home, 'README.md'), 'utf8').replaceAll(/^```.*?^```/gms, '');
+  const { repository } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {
+    repository: { url: string };
+  };
+  const project = repository.url.replace(/^git\+|\.git$/g, '');
+  const links = [...text.matchAll(/\]\(([^)\s]*)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:href|src)="([^"]*)"/gm)];
+  expect(links.length).toBeGreaterThan(1);
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
+  const isThere = (link: string) => {
+    if (link.startsWith('#')) return headings.includes(link.slice(1));
+    // Of our own documents this tree knows whether they are there; the web is not asked.
+    const document = link.startsWith(`${project}/blob/main/`) && link.slice(`${project}/blob/main/`.length);
+    if (document) return existsSync(join(ROOT, document.replace(/#.*/, '')));
+    return link.startsWith('https://') || files.includes(link);
+  };
+  const dead = links.map(([, a, b, c]) => a ?? b ?? c ?? '').filter((link) => !isThere(link));
+  expect(dead).toEqual([]);
 });
 
 test('works in Node as it is, channels and rooms, without any other package', async () => {
