@@ -5,9 +5,10 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
-use inkwire::{Anonymous, Options, Origins};
+use inkwire::{Anonymous, Options, Origins, Page, Server};
+use inkwire_embedded::Memory;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
@@ -145,6 +146,21 @@ async fn people_are_told_in_plain_words_and_programs_as_ever() {
     fails(posted, 404, "not-found").await;
     // What is no failure is as it was.
     assert_eq!(get("/lobby", &[BROWSER]).await.status, 200);
+}
+
+#[tokio::test]
+async fn only_the_pages_worker_may_look_after_every_room() {
+    let page = Page::new(|_| Some(b"".as_slice().into()));
+    let node = Node::of(Server::new(Arc::new(Memory::default()), options()).page(page)).await;
+    for (path, scope) in
+        [("/static/worker.js", Some("/")), ("/static/assets/worker.js", None), ("/lobby", None)]
+    {
+        let answer = node.get(path).await;
+        let allowed = answer.headers().get("service-worker-allowed").map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, scope, "{path}");
+    }
+    let worker = node.get("/static/worker.js").await;
+    assert_eq!(worker.headers()["cache-control"], "no-cache");
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Everything else is asked for again each time, and answered with 304 when it has not changed.
 const ASK_AGAIN: &str = "no-cache";
 
+/// The page's worker lies under `/static/`, and looks after every room: that takes the server's word.
+const WORKER: &str = "worker.js";
+
 /// `GET /`
 pub(crate) async fn fresh_room() -> impl IntoResponse {
     // 96 bits: nobody finds a room by guessing.
@@ -86,6 +89,9 @@ fn serve(app: &App, path: &str, keep: &'static str, headers: &HeaderMap) -> Resu
     set(HeaderName::from_static("x-content-type-options"), "nosniff");
     // A room's address is the key to it: it must not leak to other sites by a link.
     set(HeaderName::from_static("referrer-policy"), "no-referrer");
+    if path == WORKER {
+        set(HeaderName::from_static("service-worker-allowed"), "/");
+    }
     if let Some(encoding) = encoding {
         set(CONTENT_ENCODING, encoding);
     }
