@@ -5,6 +5,7 @@ import { compressed } from './build/compress.js';
 import { selfHostedFonts } from './build/fonts.js';
 import { firstLoad } from './build/size.js';
 import { withoutUnused } from './build/unused.js';
+import { serviceWorker } from './build/worker.js';
 
 /** The font of the word of welcome, see src/ui/hint.tsx. */
 const HANDWRITING = 'fonts/Excalifont/Excalifont-Regular-a88b72a24fb54c9f94e3b5fdaa7481c9.woff2';
@@ -26,5 +27,11 @@ export default defineConfig({
       },
     },
   },
-  plugins: [withoutUnused(), selfHostedFonts(), compressed(), firstLoad(900 * 1024, [HANDWRITING])],
+  plugins: [
+    withoutUnused(),
+    selfHostedFonts(),
+    serviceWorker(),
+    compressed(),
+    firstLoad(900 * 1024, [HANDWRITING]),
+  ],
 });

@@ -141,6 +141,24 @@ export async function sameBoard(page: Page, other: Page): Promise<void> {
   );
 }
 
+/** Waits until an image of pixels.ts is drawn: its rows of grey are on the canvas. */
+export async function showsRows(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () => {
+      const canvas = document.querySelector<HTMLCanvasElement>('canvas.static');
+      const context = canvas?.getContext('2d');
+      if (!canvas || !context) return false;
+      const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+      const greys = new Set<number>();
+      for (let at = 0; at < data.length; at += 4)
+        if (data[at] === data[at + 1] && data[at] === data[at + 2]) greys.add(data[at] ?? 0);
+      return greys.size > 20;
+    },
+    undefined,
+    { timeout: PATIENCE },
+  );
+}
+
 export type Point = readonly [number, number];
 
 /** Takes a tool by its key, as the help says. */

@@ -1,8 +1,11 @@
 /** A picture made here, so that no file of bytes stands in the repository. It serves the tests of images. */
 import { deflateSync } from 'node:zlib';
 
-/** A PNG of one colour per row. */
-export function png(width: number, height: number): Buffer {
+/** A photo as cameras make them: too large to be sent as it is, so the page makes it smaller. */
+export const photo = (): Buffer => png(2_000, 1_500, 0);
+
+/** A PNG of one colour per row. `level`: how much it is compressed, 0 to 9. */
+export function png(width: number, height: number, level = 6): Buffer {
   const rows = Array.from({ length: height }, (_, y) => {
     const row = Buffer.alloc(1 + width * 3, (y * 37) % 256);
     row[0] = 0;
@@ -16,7 +19,7 @@ export function png(width: number, height: number): Buffer {
   return Buffer.concat([
     Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
     chunk('IHDR', header),
-    chunk('IDAT', deflateSync(Buffer.concat(rows))),
+    chunk('IDAT', deflateSync(Buffer.concat(rows), { level })),
     chunk('IEND', Buffer.alloc(0)),
   ]);
 }

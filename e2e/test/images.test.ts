@@ -1,31 +1,13 @@
 /** Images: sent once, under their own name, and there for whoever comes. */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { boardOf, keeps, linked, PATIENCE, sameBoard, saved } from '../src/board.js';
+import { boardOf, keeps, linked, PATIENCE, sameBoard, saved, showsRows } from '../src/board.js';
 import type { Visitor } from '../src/browser.js';
 import { drop } from '../src/drawing.js';
 import { forgive, house, picture } from '../src/house.js';
 import { png } from '../src/pixels.js';
 
 const home = house();
-
-/** Waits until an image is drawn: its rows of grey are on the canvas. */
-async function isPainted({ page }: Visitor): Promise<void> {
-  await page.waitForFunction(
-    () => {
-      const canvas = document.querySelector<HTMLCanvasElement>('canvas.static');
-      const context = canvas?.getContext('2d');
-      if (!canvas || !context) return false;
-      const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-      const greys = new Set<number>();
-      for (let at = 0; at < data.length; at += 4)
-        if (data[at] === data[at + 1] && data[at] === data[at + 2]) greys.add(data[at] ?? 0);
-      return greys.size > 20;
-    },
-    undefined,
-    { timeout: PATIENCE },
-  );
-}
 
 const puts = ({ requests }: Visitor) => requests.filter((url) => url.includes('/files/'));
 
@@ -40,8 +22,8 @@ test('an image is uploaded once, and fetched by the others and by whoever comes 
     timeout: PATIENCE,
   });
   await saved(ann.page);
-  await isPainted(ann);
-  await isPainted(bob);
+  await showsRows(ann.page);
+  await showsRows(bob.page);
   await sameBoard(bob.page, ann.page);
   const [image] = await boardOf(bob.page);
   const { fileId } = image as unknown as { fileId: string };
@@ -72,7 +54,7 @@ test('an image is uploaded once, and fetched by the others and by whoever comes 
   forgive(bob, /status of 404/);
   for (const visitor of [ann, bob]) await home.leave(visitor);
   const cay = await home.enter(room, { name: 'Cay' });
-  await isPainted(cay);
+  await showsRows(cay.page);
   await picture(cay.page, 'image');
 });
 
@@ -84,16 +66,16 @@ test('an image drawn offline is kept over a reload, and sent when the network is
   await ann.context.route(api, (route) => route.abort());
   await ann.page.reload();
   await drop(ann, 'rows.png', 'image/png', png(60, 64));
-  await isPainted(ann);
+  await showsRows(ann.page);
   // The element and its image.
   await keeps(ann.page, 2);
   await ann.page.reload();
-  await isPainted(ann);
+  await showsRows(ann.page);
   await keeps(ann.page, 2);
   await ann.context.unroute(api);
   await saved(ann.page);
   forgive(ann, /ERR_/);
   await home.leave(ann);
   const bob = await home.enter(room, { name: 'Bob' });
-  await isPainted(bob);
+  await showsRows(bob.page);
 });

@@ -7,6 +7,7 @@ import type { ExcalidrawImperativeAPI, ExcalidrawInitialDataState } from '@excal
 import { type DragEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import type { Live, Place } from './live/live.js';
 import { BEFORE, UNLOADED } from './live/view.js';
+import { keepPage } from './offline.js';
 import { Greeting } from './ui/greeting.js';
 import { Hint } from './ui/hint.js';
 import { Menu } from './ui/menu.js';
@@ -49,6 +50,10 @@ export function Board({ place }: { place: Place }) {
     () => live?.view ?? (loaded === 'unloaded' ? UNLOADED : BEFORE),
   );
   useWarning(live);
+  const isLive = view.connection.standing === 'live';
+  useEffect(() => {
+    if (isLive) keepPage();
+  }, [isLive]);
   const say = (message: string) => api?.setToast({ message, duration: TOAST });
   const opening = useOpening(api, say);
   const rename = (typed: string) => {

@@ -5,6 +5,7 @@ import './style.css';
 import { createRoot } from 'react-dom/client';
 import { Board } from './board.js';
 import type { Insight, Place } from './live/live.js';
+import { holdEdition } from './offline.js';
 
 declare global {
   interface Window {
@@ -12,6 +13,8 @@ declare global {
     inkwire?: Insight;
   }
 }
+
+holdEdition();
 
 const id = decodeURIComponent(window.location.pathname.slice(1));
 // No room has a dot in its id; a view begins with one.

@@ -1,0 +1,70 @@
+/**
+ * The page's side of working without the network. It serves the page, once it is live.
+ * Invariant: where there is no service worker, nothing is missing but the page itself: its parts are fetched beforehand.
+ */
+import { TAB, WORKER } from '../worker/rules.js';
+
+const LOCK = TAB + new URL(import.meta.url).pathname;
+
+/** Holds this page's edition, for as long as it may load parts of it. A page that is put aside must hold no lock. */
+export function holdEdition(): void {
+  const hold = () => {
+    const gone = new Promise<void>((done) =>
+      window.addEventListener('pagehide', () => done(), { once: true }),
+    );
+    void navigator.locks?.request(LOCK, { mode: 'shared' }, () => gone).catch(() => undefined);
+  };
+  hold();
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (persisted) hold();
+  });
+}
+
+let isKept = false;
+
+/** To be called whenever the page is live: what it needs offline is fetched when there is nothing better to do. */
+export function keepPage(): void {
+  if (isKept) return;
+  isKept = true;
+  whenIdle(() =>
+    keepByWorker()
+      .catch(keepByHand)
+      .catch(() => {
+        isKept = false;
+      }),
+  );
+}
+
+/** Rejects where there is none to be had: plain HTTP, private windows. */
+async function keepByWorker(): Promise<void> {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) throw new Error('no service workers here');
+  await serviceWorker.register(WORKER, { scope: '/', updateViaCache: 'none' });
+  const { active } = await serviceWorker.ready;
+  const used = performance.getEntriesByType('resource').map(({ name }) => name);
+  active?.postMessage({ used });
+}
+
+/** Into the browser's own cache. */
+async function keepByHand(): Promise<void> {
+  const list = await fetch(`${import.meta.env.BASE_URL}parts.json`);
+  const parts = (await list.json()) as string[];
+  for (const part of parts) if (part.endsWith('.js')) await prefetch(part);
+}
+
+/** Asked for just as an import asks for it, or the browser would take it for something else and ask again. */
+function prefetch(script: string): Promise<void> {
+  const link = document.createElement('link');
+  Object.assign(link, { rel: 'prefetch', as: 'script', crossOrigin: '', href: script });
+  return new Promise<void>((done, failed) => {
+    link.onload = () => done();
+    link.onerror = () => failed(new Error(`${script} could not be fetched`));
+    document.head.append(link);
+  }).finally(() => link.remove());
+}
+
+/** Not every browser knows when it is idle. */
+function whenIdle(act: () => void): void {
+  if ('requestIdleCallback' in window) requestIdleCallback(act);
+  else setTimeout(act);
+}
