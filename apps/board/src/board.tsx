@@ -69,6 +69,7 @@ export function Board({ place }: { place: Place }) {
   return (
     <main
       className="board"
+      data-kind={place.kind}
       data-standing={view.connection.standing}
       onDropCapture={isView ? undefined : opening.onDrop}
     >
