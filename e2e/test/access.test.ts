@@ -4,8 +4,9 @@ import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { draw, linked, PATIENCE, saved } from '../src/board.js';
-import { house, picture } from '../src/house.js';
+import { canvasReady, draw, linked, PATIENCE, saved } from '../src/board.js';
+import { forgive, house, picture } from '../src/house.js';
+import { spoil } from '../src/outsider.js';
 
 const home = house();
 
@@ -27,7 +28,7 @@ async function faults(page: Page): Promise<string[]> {
   );
 }
 
-const SIZES = { desk: { width: 1100, height: 800 }, phone: { width: 390, height: 844 } } as const;
+const SIZES = { desk: { width: 1100, height: 750 }, phone: { width: 390, height: 844 } } as const;
 
 for (const theme of ['light', 'dark'] as const) {
   for (const [size, viewport] of Object.entries(SIZES)) {
@@ -63,6 +64,37 @@ for (const theme of ['light', 'dark'] as const) {
       await eve.page.locator('.standing', { hasText: 'Live' }).waitFor({ timeout: PATIENCE });
       expect(await faults(eve.page)).toEqual([]);
       await picture(eve.page, `view-${size}-${theme}`);
+    });
+
+    test(`${theme}, ${size}: a dead link, and a board that cannot be saved`, async () => {
+      const eve = await home.enter(`${home.url}/v.${'a'.repeat(40)}`, { theme, viewport });
+      await eve.page.getByRole('alert').waitFor({ timeout: PATIENCE });
+      expect(await faults(eve.page)).toEqual([]);
+      await picture(eve.page, `dead-${size}-${theme}`);
+      forgive(eve, /status of 404/);
+      const room = home.room();
+      await spoil(room);
+      const ann = await home.enter(room, { theme, viewport, name: 'Ann' });
+      await linked(ann.page, 0);
+      await draw(ann.page, [
+        [200, 500],
+        [260, 580],
+      ]);
+      await ann.page
+        .getByRole('alert')
+        .getByText('This board cannot be saved')
+        .waitFor({ timeout: PATIENCE });
+      expect(await faults(ann.page)).toEqual([]);
+      await picture(ann.page, `unsaved-${size}-${theme}`);
+      // The way out that it names: the menu has it, and the link leads to another board.
+      const next = ann.context.waitForEvent('page');
+      await ann.page.getByRole('link', { name: 'Open a new board' }).click();
+      const other = await next;
+      await canvasReady(other);
+      expect(new URL(other.url()).pathname).not.toBe(new URL(room).pathname);
+      await ann.page.getByTestId('main-menu-trigger').click();
+      for (const entry of ['Save to...', 'Open a drawing…'])
+        await ann.page.getByText(entry, { exact: true }).waitFor({ timeout: PATIENCE });
     });
   }
 }

@@ -117,9 +117,18 @@ test('a read-only page follows the board, and can change nothing', async () => {
   forgive(eve, /status of 4\d\d/);
 });
 
-test('a link that leads nowhere says so', async () => {
+test('a link that leads nowhere says so in plain sight, and asks no more', async () => {
   const eve = await home.enter(`${home.url}/v.${'a'.repeat(40)}`);
-  await eve.page.locator('.standing', { hasText: /Connecting|Offline/ }).waitFor({ timeout: PATIENCE });
-  await eve.page.locator('.standing[title*="no such board"]').waitFor({ timeout: PATIENCE });
+  const notice = eve.page.getByRole('alert');
+  await notice.getByText('This link is no longer valid').waitFor({ timeout: PATIENCE });
+  await eve.page.locator('.standing', { hasText: 'Link not valid' }).waitFor({ timeout: PATIENCE });
+  expect(await eve.page.getByRole('button', { name: 'Connect again' }).count()).toBe(0);
+  const asked = () => eve.requests.filter((url) => /\/(access|ws|connect)$/.test(url));
+  expect(asked()).toHaveLength(1);
+  // What wakes others does not wake her, in all the time that somebody else takes to go live.
+  await eve.page.evaluate(() => window.dispatchEvent(new Event('online')));
+  const ann = await home.enter(home.room(), { name: 'Ann' });
+  await linked(ann.page, 0);
+  expect(asked()).toHaveLength(1);
   forgive(eve, /status of 404/);
 });

@@ -20,6 +20,8 @@ const well: Circumstances = {
   online: true,
   wasLive: true,
   error: '',
+  refusal: undefined,
+  isDead: false,
   now: 10_000,
 };
 const since = (count: number, at: number): UnsentState => ({ ...nothing, count, since: at });
@@ -66,6 +68,31 @@ describe('the standing is never better than the truth', () => {
   test('a refusal is told in the server’s words', () => {
     const state: ConnectionState = { kind: 'stopped', reason: 'refused', detail: 'anonymous access is off' };
     expect(connectionOf(state, well).detail).toContain('anonymous access is off');
+  });
+
+  test('what cannot be saved is told in words for people, with what to do', () => {
+    const unsent: UnsentState = { ...nothing, count: 2, obstacles: { 'too-large': 0, refused: 2 } };
+    const told = (code: string) =>
+      connectionOf(live, { ...well, unsent, refusal: { code, message: 'the channel is plain' } });
+    const foreign = told('conflict');
+    expect(foreign).toMatchObject({ standing: 'unsaved', label: '2 not saved', unsent: 2 });
+    expect(foreign.notice).toMatchObject({ title: 'This board cannot be saved', offersBoard: true });
+    expect(foreign.notice?.text).not.toContain('channel');
+    expect(foreign.detail).toContain('the channel is plain');
+    const refused = told('forbidden');
+    expect(refused.notice).toMatchObject({ title: 'Not everything is saved', offersBoard: false });
+    for (const { notice } of [foreign, refused]) expect(notice?.text).toContain('Save to…');
+    // What is too large can be made smaller: no reason to leave.
+    const large = { ...unsent, obstacles: { 'too-large': 1, refused: 0 } };
+    expect(connectionOf(live, { ...well, unsent: large })).not.toHaveProperty('notice');
+  });
+
+  test('a dead link is dead, however things stand', () => {
+    for (const state of [waiting(1), waiting(9), { kind: 'idle' } as const]) {
+      const { standing, notice } = connectionOf(state, { ...well, isView: true, isDead: true });
+      expect(standing).toBe('stopped');
+      expect(notice?.title).toBe('This link is no longer valid');
+    }
   });
 
   test('where unsent changes are is told as it is', () => {

@@ -33,6 +33,7 @@ export class Line {
   readonly #world: LineWorld;
   #client: Client | undefined;
   #error = '';
+  #refusal: ClientError | undefined;
   /** Ends the reading under way. */
   #reading = new AbortController();
 
@@ -49,6 +50,11 @@ export class Line {
   /** The last thing the server refused to do, in its words. */
   get error(): string {
     return this.#error;
+  }
+
+  /** Why the server would not have what it would not have last. It stays true over a new connection. */
+  get refusal(): ClientError | undefined {
+    return this.#refusal;
   }
 
   start(): void {
@@ -166,6 +172,7 @@ export class Line {
     const code = error instanceof ClientError ? error.code : '';
     if (code === 'too-large') return 'too-large';
     if (code === 'closed' || code === 'uncertain' || code === 'full') return 'failed';
+    if (error instanceof ClientError) this.#refusal = error;
     this.#fail(error);
     return 'refused';
   }

@@ -312,7 +312,7 @@ export class Live {
   }
 
   #look(): View {
-    const { state, error } = this.#line;
+    const { state, error, refusal } = this.#line;
     const id = state.kind === 'live' ? state.user.id : this.#view?.me.id;
     return {
       connection: connectionOf(state, {
@@ -323,6 +323,8 @@ export class Live {
         online: navigator.onLine,
         wasLive: this.#wasLive,
         error,
+        refusal,
+        isDead: this.#pass.isDead,
         now: performance.now(),
       }),
       me: { id, colour: colourOf(id ?? '') },
@@ -331,6 +333,7 @@ export class Live {
   }
 
   #refresh(): void {
+    if (this.#pass.isDead && this.#line.state.kind !== 'idle') this.#line.stop();
     const view = this.#look();
     // Many times a second; and most times nothing is to be seen.
     if (JSON.stringify(view) === JSON.stringify(this.#view)) return;

@@ -1,21 +1,29 @@
 /**
  * The page's token, one for all it does: events, channel and files. It serves the live board.
  * Invariant: whoever asks is given a token other than the one it had, and that lasts for a while; it is asked for once,
- * however many want it.
+ * however many want it. Where there is none and never will be, `isDead` says so.
  */
 import { type Access, ClientError, readToken } from 'inkwire';
 import { isRecord } from '../sync/element.js';
 
 /** Milliseconds a token must last yet to be given out. */
 const LASTS = 90_000;
+/** The code of a view that does not open. */
+const NOWHERE = 'not-found';
 
 export class Pass {
   readonly #ask: Access;
   #held: string | undefined;
   #asking: Promise<string> | undefined;
+  #isDead = false;
 
   constructor(ask: Access) {
     this.#ask = ask;
+  }
+
+  /** Whether the link leads nowhere: asking again is of no use. */
+  get isDead(): boolean {
+    return this.#isDead;
   }
 
   /** The token to go on with; another than `last`, the one that has served its time or was refused. */
@@ -32,9 +40,14 @@ export class Pass {
 
   async #renew(): Promise<string> {
     // Never aborted: others may be waiting for it.
-    const { token } = await this.#ask(new AbortController().signal, this.#held);
-    this.#held = token;
-    return token;
+    try {
+      const { token } = await this.#ask(new AbortController().signal, this.#held);
+      this.#held = token;
+      return token;
+    } catch (error) {
+      this.#isDead = error instanceof ClientError && error.code === NOWHERE;
+      throw error;
+    }
   }
 }
 
@@ -52,8 +65,9 @@ export function viewAccess(view: string, username: string): Access {
     });
     const body: unknown = await response.json();
     if (response.ok && isRecord(body) && typeof body.token === 'string') return { token: body.token };
-    const detail = response.status === 404 ? 'there is no such board' : `status ${response.status}`;
-    throw new ClientError('refused', detail);
+    if (response.status === 404) throw new ClientError(NOWHERE, 'there is no such board');
+    const detail = isRecord(body) && typeof body.detail === 'string' ? body.detail : '';
+    throw new ClientError('refused', detail || `status ${response.status}`);
   };
 }
 

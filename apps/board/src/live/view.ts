@@ -16,6 +16,15 @@ export interface Connection {
   detail: string;
   /** Elements whose newest state the server has not confirmed. */
   unsent: number;
+  notice?: Notice;
+}
+
+/** What a person has to know, and can do something about: it stands on the page itself. */
+export interface Notice {
+  title: string;
+  text: string;
+  /** Whether a new board is the way out. */
+  offersBoard: boolean;
 }
 
 /** `server`: not linked with us, but the room's channel goes to both. */
@@ -62,6 +71,17 @@ export const UNLOADED: View = {
   },
 };
 
+const DEAD_TEXT = 'It may not have been copied whole. If it was, ask whoever sent it for a new one.';
+
+/** A view that does not open: the link was cut short, or the server has another secret than when it was made. */
+const DEAD: Connection = {
+  standing: 'stopped',
+  label: 'Link not valid',
+  detail: `This link is no longer valid. ${DEAD_TEXT}`,
+  unsent: 0,
+  notice: { title: 'This link is no longer valid', text: DEAD_TEXT, offersBoard: false },
+};
+
 /** What the page knows besides the state of the channel's line. */
 export interface Circumstances {
   /** Whether this page only looks. */
@@ -77,12 +97,17 @@ export interface Circumstances {
   wasLive: boolean;
   /** What the server last refused, in its words. */
   error: string;
+  /** Why the server would not save what it would not save last. */
+  refusal: { code: string; message: string } | undefined;
+  /** Whether the link leads nowhere. */
+  isDead: boolean;
   /** Milliseconds, as `unsent.since`. */
   now: number;
 }
 
 export function connectionOf(state: ConnectionState, circumstances: Circumstances): Connection {
-  const { isLevel, unsent, online, wasLive, error } = circumstances;
+  const { isLevel, unsent, online, wasLive, error, isDead } = circumstances;
+  if (isDead) return DEAD;
   const said = error && `The server says: ${error}. `;
   const more = unsent.count > 0 ? ` · ${unsent.count} unsent` : '';
   const named = { unsent: unsent.count };
@@ -123,17 +148,10 @@ export function connectionOf(state: ConnectionState, circumstances: Circumstance
 }
 
 /** Connected, and level. */
-function connectedOf({ unsent, now, error, isKept, isView }: Circumstances): Connection {
+function connectedOf(circumstances: Circumstances): Connection {
+  const { unsent, now, isView } = circumstances;
   const { count, since, obstacles } = unsent;
-  const stuck = obstacles['too-large'] + obstacles.refused;
-  if (stuck > 0) {
-    const why =
-      obstacles['too-large'] > 0
-        ? 'An element larger than 1 MiB cannot be saved: make it smaller, or draw it in parts.'
-        : `The server refused to save it: ${error}.`;
-    const where = isKept ? 'It is kept in this browser only.' : 'It is on this page only.';
-    return { standing: 'unsaved', label: `${stuck} not saved`, detail: `${why} ${where}`, unsent: count };
-  }
+  if (obstacles['too-large'] + obstacles.refused > 0) return stuckOf(circumstances);
   if (since !== undefined && now - since > PROMPT)
     return {
       standing: 'unsaved',
@@ -149,6 +167,27 @@ function connectedOf({ unsent, now, error, isKept, isView }: Circumstances): Con
       : 'Whoever has the link sees what you draw, as you draw it; and it is saved.',
     unsent: count,
   };
+}
+
+/** Connected, and with something that the server will not have. */
+function stuckOf({ unsent: { count, obstacles }, isKept, refusal }: Circumstances): Connection {
+  const stuck = obstacles['too-large'] + obstacles.refused;
+  const where = `What is not saved is ${isKept ? 'kept in this browser' : 'on this page'} only.`;
+  const named = { standing: 'unsaved', label: `${stuck} not saved`, unsent: count } as const;
+  if (obstacles.refused === 0) {
+    const why = 'An element larger than 1 MiB cannot be saved: make it smaller, or draw it in parts.';
+    return { ...named, detail: `${why} ${where}` };
+  }
+  const said = refusal ? `The server says: ${refusal.message}.` : 'The server gave no reason.';
+  const wayOut = 'To keep it, choose “Save to…” in the menu, and “Open a drawing…” on another board.';
+  // The server has messages of another sort under the room's name: no board will ever be kept there.
+  const isForeign = refusal?.code === 'conflict';
+  const title = isForeign ? 'This board cannot be saved' : 'Not everything is saved';
+  const why = isForeign
+    ? 'Its address was used for something else before, so the server stores nothing that is drawn here.'
+    : `The server refused a part of what is drawn here. ${said}`;
+  const notice = { title, text: `${why} ${where} ${wayOut}`, offersBoard: isForeign };
+  return { ...named, detail: `${title}. ${said} ${where}`, notice };
 }
 
 /** Where unsent changes are until they are sent. */

@@ -8,6 +8,7 @@ import { LONGEST_NAME } from '../sync/words.js';
 import { initialsOf } from '../who/colour.js';
 import { CopyLink, VIEW } from './copy-link.js';
 import { CloseIcon, EyeIcon } from './icons.js';
+import { Notice } from './notice.js';
 
 /** Faces on the button; more are a number. */
 const FACES = 3;
@@ -22,7 +23,8 @@ export interface PanelProps {
 
 /** For those who look: how things stand, and that they only look. */
 export function ViewerPanel({ view, onRetry }: Pick<PanelProps, 'view' | 'onRetry'>) {
-  const { standing } = view.connection;
+  const { standing, notice } = view.connection;
+  const isDown = standing === 'offline' || standing === 'stopped';
   return (
     <aside className="room" aria-label="Board">
       <div className="room-bar">
@@ -31,12 +33,13 @@ export function ViewerPanel({ view, onRetry }: Pick<PanelProps, 'view' | 'onRetr
           <EyeIcon />
           View only
         </p>
-        {(standing === 'offline' || standing === 'stopped') && (
+        {isDown && !notice && (
           <button type="button" className="pill" onClick={onRetry}>
             Connect again
           </button>
         )}
       </div>
+      {notice && <Notice notice={notice} />}
     </aside>
   );
 }
@@ -73,6 +76,7 @@ export function Panel(props: PanelProps) {
         </button>
         <CopyLink className="pill copy" />
       </div>
+      {view.connection.notice && !open && <Notice notice={view.connection.notice} />}
       {open && <People id={listId} {...props} onClose={close} />}
     </aside>
   );
