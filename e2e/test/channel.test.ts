@@ -15,6 +15,7 @@ import {
 import type { Visitor } from '../src/browser.js';
 import { drawingOf, openDrawing, rectangle, stroke } from '../src/drawing.js';
 import { forgive, house, picture } from '../src/house.js';
+import { takeKey } from '../src/outsider.js';
 
 const home = house();
 
@@ -122,6 +123,45 @@ test('what is too large for the channel is said to be unsaved, and the rest is s
   await shows(bob.page, []);
   await saved(ann.page);
   await ann.page.locator('.standing', { hasText: 'Live' }).waitFor({ timeout: PATIENCE });
+});
+
+test('whatever is put in the place of an element, the page knows that it is not saved; and a copy of it is', async () => {
+  const room = home.room();
+  const ann = await home.enter(room, { name: 'Ann' });
+  await saved(ann.page);
+  await draw(ann.page, [
+    [400, 300],
+    [500, 300],
+    [600, 300],
+  ]);
+  await saved(ann.page);
+  const [first = ''] = (await boardOf(ann.page)).map(({ id }) => id);
+  const told = (text: string) =>
+    ann.page.locator('.standing', { hasText: text }).waitFor({ timeout: PATIENCE });
+  await takeKey(room, first);
+  await told('1 not saved');
+  await keeps(ann.page, 1);
+  await ann.page.reload();
+  await told('1 not saved');
+  await take(ann.page, 'v');
+  await ann.page.keyboard.press('Control+a');
+  await ann.page.keyboard.press('Control+d');
+  for (let step = 0; step < 20; step += 1) await ann.page.keyboard.press('Shift+ArrowDown');
+  await ann.page.waitForFunction(
+    () => window.inkwire?.board().length === 2 && window.inkwire.channel().unsent === 1,
+  );
+  await ann.page.keyboard.press('Escape');
+  await ann.page.mouse.click(500, 300);
+  await ann.page.keyboard.press('Delete');
+  await told('Live');
+  const left = (await boardOf(ann.page)).map(({ id }) => id);
+  expect(left).toHaveLength(1);
+  expect(left).not.toContain(first);
+  await saved(ann.page);
+  await home.leave(ann);
+  const bob = await home.enter(room, { name: 'Bob' });
+  await saved(bob.page);
+  await shows(bob.page, left);
 });
 
 test('twelve pages in one room: no mesh, and one board', async () => {

@@ -38,11 +38,16 @@ const far = [
   [0, 0],
   [1e8, 5],
 ];
+/** There and back, and a little to the side. */
+const scribble = (count: number, size: number) =>
+  Array.from({ length: count }, (_, at) => [(at / count) * size, (at % 2) * size] as const);
 const filled = { backgroundColor: '#f00', fillStyle: 'hachure' };
 
 describe('what passes', () => {
   test.each([
     ['a rectangle', rectangle()],
+    ['ten minutes of scribbling', stroke({ points: scribble(36_000, 40) })],
+    ['a stroke across a whole continent', stroke({ points: scribble(200, 1e8) })],
     ['a large pattern', rectangle({ ...filled, width: 20_000, height: 20_000, strokeWidth: 1 })],
     ['a huge plain area', rectangle({ backgroundColor: '#f00', width: 1e8, height: 1e8 })],
     ['a tombstone', rectangle({ isDeleted: true, width: 0, height: 0 })],
@@ -79,6 +84,9 @@ describe('what does not', () => {
     ['an embedded page', rectangle({ type: 'iframe' })],
     ['an embeddable', rectangle({ type: 'embeddable', link: 'https://example.org' })],
     ['an image', rectangle({ type: 'image' })],
+    ['a stroke that fills a continent', stroke({ points: scribble(30_000, 1e8) })],
+    ['a stroke that fills a hall', stroke({ points: scribble(30_000, 100_000) })],
+    ['a version nobody can reach', rectangle({ version: Number.MAX_SAFE_INTEGER })],
     ['a pattern of endless lines', rectangle({ ...filled, width: 1e8, strokeWidth: 0 })],
     ['a pattern of a million lines', rectangle({ ...filled, height: 4e6, strokeWidth: 1 })],
     ['a pattern of fine lines', rectangle({ ...filled, width: 50_000, strokeWidth: 0.01 })],

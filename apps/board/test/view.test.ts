@@ -11,7 +11,8 @@ import { keepName, type Memory, recallName, tidyName } from '../src/who/name.js'
 const user = { id: 'a', username: 'ann' };
 const waiting = (attempt: number): ConnectionState => ({ kind: 'waiting', attempt, wait: 1, reason: 'cut' });
 
-const nothing: UnsentState = { count: 0, since: undefined, obstacles: { 'too-large': 0, refused: 0 } };
+const NONE = { 'too-large': 0, refused: 0, taken: 0, untold: 0 };
+const nothing: UnsentState = { count: 0, since: undefined, obstacles: NONE };
 const well: Circumstances = {
   isView: false,
   isLevel: true,
@@ -42,9 +43,16 @@ describe('the standing is never better than the truth', () => {
     [
       'what the server will not have',
       live,
-      { unsent: { ...nothing, count: 1, obstacles: { 'too-large': 1, refused: 0 } } },
+      { unsent: { ...nothing, count: 1, obstacles: { ...NONE, 'too-large': 1 } } },
       'unsaved',
       '1 not saved',
+    ],
+    [
+      'what was taken, and what no board will hold',
+      live,
+      { unsent: { ...nothing, count: 5, obstacles: { ...NONE, taken: 2, untold: 1 } } },
+      'unsaved',
+      '3 not saved',
     ],
     ['a drop', waiting(1), {}, 'reconnecting', 'Reconnecting…'],
     ['a drop with something unsent', waiting(1), { unsent: since(2, 0) }, 'reconnecting', '2 unsent'],
@@ -70,8 +78,16 @@ describe('the standing is never better than the truth', () => {
     expect(connectionOf(state, well).detail).toContain('anonymous access is off');
   });
 
+  test('whatever stands in the way is told, with what to do', () => {
+    const unsent: UnsentState = { ...nothing, count: 2, obstacles: { ...NONE, taken: 1, untold: 1 } };
+    const { detail } = connectionOf(live, { ...well, unsent });
+    expect(detail).toMatch(
+      /make a copy of it, and delete the first one.*nobody else sees it.*kept in this browser/,
+    );
+  });
+
   test('what cannot be saved is told in words for people, with what to do', () => {
-    const unsent: UnsentState = { ...nothing, count: 2, obstacles: { 'too-large': 0, refused: 2 } };
+    const unsent: UnsentState = { ...nothing, count: 2, obstacles: { ...NONE, refused: 2 } };
     const told = (code: string) =>
       connectionOf(live, { ...well, unsent, refusal: { code, message: 'the channel is plain' } });
     const foreign = told('conflict');
@@ -83,7 +99,7 @@ describe('the standing is never better than the truth', () => {
     expect(refused.notice).toMatchObject({ title: 'Not everything is saved', offersBoard: false });
     for (const { notice } of [foreign, refused]) expect(notice?.text).toContain('Save to…');
     // What is too large can be made smaller: no reason to leave.
-    const large = { ...unsent, obstacles: { 'too-large': 1, refused: 0 } };
+    const large = { ...unsent, obstacles: { ...NONE, 'too-large': 1 } };
     expect(connectionOf(live, { ...well, unsent: large })).not.toHaveProperty('notice');
   });
 

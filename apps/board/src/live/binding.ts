@@ -4,15 +4,14 @@
  * for the other, so nothing echoes.
  */
 import type { Follower, Replica } from '../sync/replica.js';
-import { compare, type SceneElement, type Translate } from '../sync/scene.js';
-import type { Versioned } from '../sync/version.js';
+import { compare, type SceneElement, Seen, type Translate } from '../sync/scene.js';
 import type { Editor } from './editor.js';
 
 export class Binding {
   readonly #editor: Editor;
   readonly #replica: Replica;
   readonly #follower: Follower;
-  readonly #shown = new Map<string, Versioned>();
+  readonly #seen = new Seen();
   readonly #translate: Translate;
 
   constructor(editor: Editor, replica: Replica, translate: Translate) {
@@ -27,9 +26,14 @@ export class Binding {
     return this.#follower.waiting > 0;
   }
 
+  /** How much is on this canvas that no board will hold. */
+  get untold(): number {
+    return this.#seen.untold.size;
+  }
+
   /** To be called when the scene may have changed; answers what is new. */
   look(scene: readonly SceneElement[]): string[] {
-    const { news, vanished } = compare(scene, this.#replica, this.#shown, this.#translate);
+    const { news, vanished } = compare(scene, this.#replica, this.#seen, this.#translate);
     for (const element of news) this.#replica.put(element, 'here');
     for (const id of vanished) this.#follower.mark(id);
     return news.map(({ id }) => id);
@@ -51,7 +55,7 @@ export class Binding {
     if (gone.length === 0) return;
     for (const id of gone) {
       this.#follower.unmark(id);
-      this.#shown.delete(id);
+      this.#seen.forget(id);
     }
     this.#editor.remove(new Set(gone));
   }

@@ -7,12 +7,13 @@ import { parseElement } from '../sync/message.js';
 import type { Follower, Replica } from '../sync/replica.js';
 import { versionOf } from '../sync/version.js';
 import { idle, Pace } from './pace.js';
-import type { Kept, Store } from './store.js';
+import type { Kept, KeptPlace, Store } from './store.js';
 
 /** Milliseconds between two writes: a stroke under the hand is not written thirty times a second. */
 const WRITE_EVERY = 300;
 /** Elements in one transaction: some five milliseconds in which the page stands still. */
 const PORTION = 250;
+const NOWHERE: KeptPlace = { offset: BEGINNING, foreign: [] };
 
 export class Copy {
   readonly #replica: Replica;
@@ -20,7 +21,8 @@ export class Copy {
   readonly #store: Store | undefined;
   readonly #pace = new Pace(WRITE_EVERY, () => void this.#writeBesides());
   #channel: BoardChannel | undefined;
-  #offset: string | undefined;
+  /** What was written last. */
+  #place: KeptPlace | undefined;
   #writing = 0;
   #isBesides = false;
   #hasFailed = false;
@@ -49,12 +51,14 @@ export class Copy {
     const kept = await this.#store?.load().catch(() => undefined);
     if (kept) {
       const unsent = kept.elements.filter((element) => this.#putBack(element) && element.isUnsent);
-      // Without an offset the elements are those of a page that never reached the channel.
+      // Without a place the elements are those of a page that never reached the channel.
+      const { offset, foreign } = kept.place ?? NOWHERE;
       channel.resume(
-        kept.offset ?? BEGINNING,
+        offset,
         unsent.map(({ id }) => id),
+        foreign,
       );
-      this.#offset = kept.offset;
+      this.#place = kept.place;
     }
     void this.#store?.tidy().catch(() => undefined);
   }
@@ -85,16 +89,16 @@ export class Copy {
   }
 
   async #write(most: number): Promise<void> {
-    const { offset, unsent } = this.#channel ?? {};
-    if (!this.#store || !unsent || offset === undefined || !this.#isDue()) return;
+    const channel = this.#channel;
+    if (!this.#store || !channel || !this.#isDue()) return;
     const ids = this.#follower.take(most);
     const gone = ids.filter((id) => !this.#replica.get(id));
-    const changed = ids.flatMap((id) => this.#kept(id, unsent.has(id)));
-    // What is kept may be ahead of its offset, and is read once more then; it is never behind.
-    if (this.#follower.waiting === 0) this.#offset = offset;
+    const changed = ids.flatMap((id) => this.#kept(id, channel.unsent.has(id)));
+    // What is kept may be ahead of its place, and is read once more then; it is never behind.
+    if (this.#follower.waiting === 0) this.#place = { offset: channel.offset, foreign: channel.foreign };
     this.#writing += 1;
     try {
-      await this.#store.write(this.#offset ?? BEGINNING, changed, gone);
+      await this.#store.write(this.#place ?? NOWHERE, changed, gone);
       this.#hasFailed = false;
     } catch {
       // Full, or forbidden meanwhile. It is tried again with the next change; `isBehind` tells until then.
@@ -116,7 +120,7 @@ export class Copy {
   }
 
   #isDue(): boolean {
-    return this.#follower.waiting > 0 || this.#offset !== this.#channel?.offset;
+    return this.#follower.waiting > 0 || this.#place?.offset !== this.#channel?.offset;
   }
 
   #putBack({ text, version }: Kept): boolean {

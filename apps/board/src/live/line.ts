@@ -107,8 +107,8 @@ export class Line {
       { key, version, ...(isTombstone && { tombstone: true }) },
     );
     (answer ?? Promise.reject(new ClientError('closed', 'there is no line'))).then(
-      () => this.#world.answered(draft, 'stored'),
-      (error: Error) => this.#world.answered(draft, this.#outcomeOf(error)),
+      (offset) => this.#world.answered(draft, { kind: 'stored', offset }),
+      (error: Error) => this.#world.answered(draft, { kind: this.#refusalOf(error) }),
     );
   }
 
@@ -168,7 +168,7 @@ export class Line {
     this.#world.changed();
   }
 
-  #outcomeOf(error: Error): Outcome {
+  #refusalOf(error: Error): Exclude<Outcome['kind'], 'stored'> {
     const code = error instanceof ClientError ? error.code : '';
     if (code === 'too-large') return 'too-large';
     if (code === 'closed' || code === 'uncertain' || code === 'full') return 'failed';

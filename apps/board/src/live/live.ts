@@ -228,7 +228,7 @@ export class Live {
       follow: (after) => this.#line.follow(after),
       unfollow: () => this.#line.unfollow(),
       onNonsense: () => undefined,
-      onSettled: (id) => this.#copy?.mark(id),
+      onTurned: (id) => this.#copy?.mark(id),
     });
   }
 
@@ -304,7 +304,8 @@ export class Live {
     const { count, since, obstacles } = unsent.state;
     const images = this.#files?.unsent ?? { count: 0, stuck: [] };
     for (const why of images.stuck) obstacles[why] += 1;
-    return { count: count + images.count, since, obstacles };
+    const { untold } = this.#binding;
+    return { count: count + images.count + untold, since, obstacles: { ...obstacles, untold } };
   }
 
   #isKept(): boolean {

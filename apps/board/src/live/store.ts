@@ -24,8 +24,15 @@ export interface Kept {
 }
 
 export interface KeptBoard {
-  offset: string | undefined;
+  /** How far it goes in the channel. */
+  place: KeptPlace | undefined;
   elements: Kept[];
+}
+
+export interface KeptPlace {
+  offset: string;
+  /** Keys of the channel that hold no element, with their versions. */
+  foreign: [key: string, version: string][];
 }
 
 /** An image. */
@@ -36,9 +43,8 @@ export interface KeptFile {
   isUnsent: boolean;
 }
 
-interface BoardRecord {
+interface BoardRecord extends Partial<KeptPlace> {
   room: string;
-  offset: string;
   /** Milliseconds since 1970. */
   used: number;
 }
@@ -77,15 +83,16 @@ export class Store {
     const transaction = this.#database.transaction(['boards', 'elements']);
     const board = answer<BoardRecord | undefined>(transaction.objectStore('boards').get(this.#room));
     const elements = answer<ElementRecord[]>(transaction.objectStore('elements').getAll(all(this.#room)));
-    return { offset: (await board)?.offset, elements: await elements };
+    const { offset, foreign = [] } = (await board) ?? {};
+    return { place: offset === undefined ? undefined : { offset, foreign }, elements: await elements };
   }
 
   /** Rejects where nothing was written. */
-  async write(offset: string, changed: readonly Kept[], gone: readonly string[]): Promise<void> {
+  async write(place: KeptPlace, changed: readonly Kept[], gone: readonly string[]): Promise<void> {
     const transaction = this.#database.transaction(['boards', 'elements'], 'readwrite');
     const done = completion(transaction);
     const room = this.#room;
-    const record: BoardRecord = { room, offset, used: Date.now() };
+    const record: BoardRecord = { room, ...place, used: Date.now() };
     transaction.objectStore('boards').put(record);
     const elements = transaction.objectStore('elements');
     for (const id of gone) elements.delete([room, id]);

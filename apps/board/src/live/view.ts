@@ -4,7 +4,7 @@
  * the server has not confirmed.
  */
 import type { ConnectionState, PeerView } from 'inkwire';
-import type { UnsentState } from '../sync/unsent.js';
+import type { Obstacle, UnsentState } from '../sync/unsent.js';
 import { colourOf } from '../who/colour.js';
 
 export type Standing = 'connecting' | 'live' | 'unsaved' | 'reconnecting' | 'offline' | 'stopped';
@@ -151,7 +151,7 @@ export function connectionOf(state: ConnectionState, circumstances: Circumstance
 function connectedOf(circumstances: Circumstances): Connection {
   const { unsent, now, isView } = circumstances;
   const { count, since, obstacles } = unsent;
-  if (obstacles['too-large'] + obstacles.refused > 0) return stuckOf(circumstances);
+  if (stuckIn(obstacles) > 0) return stuckOf(circumstances);
   if (since !== undefined && now - since > PROMPT)
     return {
       standing: 'unsaved',
@@ -169,14 +169,24 @@ function connectedOf(circumstances: Circumstances): Connection {
   };
 }
 
-/** Connected, and with something that the server will not have. */
+const stuckIn = (obstacles: Record<Obstacle, number>) => Object.values(obstacles).reduce((sum, n) => sum + n);
+
+/** Why something is not saved, and what to do. What the server refuses it says itself. */
+const WHY_STUCK: Record<Exclude<Obstacle, 'refused'>, string> = {
+  'too-large': 'An element larger than 1 MiB cannot be saved: make it smaller, or draw it in parts.',
+  taken:
+    'Somebody has saved something that is no drawing in place of an element: make a copy of it, and delete the first one.',
+  untold: 'An element is of a kind or a size that boards cannot share: nobody else sees it.',
+};
+
+/** Connected, and with something that is not in the channel and will not be. */
 function stuckOf({ unsent: { count, obstacles }, isKept, refusal }: Circumstances): Connection {
-  const stuck = obstacles['too-large'] + obstacles.refused;
+  const stuck = stuckIn(obstacles);
   const where = `What is not saved is ${isKept ? 'kept in this browser' : 'on this page'} only.`;
   const named = { standing: 'unsaved', label: `${stuck} not saved`, unsent: count } as const;
   if (obstacles.refused === 0) {
-    const why = 'An element larger than 1 MiB cannot be saved: make it smaller, or draw it in parts.';
-    return { ...named, detail: `${why} ${where}` };
+    const reasons = (['too-large', 'taken', 'untold'] as const).filter((why) => obstacles[why] > 0);
+    return { ...named, detail: `${reasons.map((why) => WHY_STUCK[why]).join(' ')} ${where}` };
   }
   const said = refusal ? `The server says: ${refusal.message}.` : 'The server gave no reason.';
   const wayOut = 'To keep it, choose “Save to…” in the menu, and “Open a drawing…” on another board.';

@@ -1,8 +1,8 @@
 /**
  * A replica kept level with the room's channel. It serves the live board, and knows neither browser nor network: it is told
  * what has come, and says what to do.
- * Invariant: everything in the channel up to `offset` is in the replica; and what the replica has besides is unsent. So
- * a copy of replica, offset and unsent, made at one moment, is a place to go on from.
+ * Invariant: everything in the channel up to `offset` is in the replica, or noted as foreign; and what the replica has besides
+ * is unsent. So a copy of replica, foreign, offset and unsent, made at one moment, is a place to go on from.
  *
  * With every connection it reads what follows its offset, page by page, up to the head: then it is level. Only then
  * does it publish, and only then is its board fit to be compared with a peer's: before that, it may show what was deleted
@@ -14,7 +14,8 @@
  */
 import { isAfter } from 'inkwire';
 import { Budget } from './budget.js';
-import { type BoardMessage, type Draft, decodeMessage, toDraft } from './message.js';
+import { Foreign } from './foreign.js';
+import { type BoardMessage, type Draft, decodeMessage, keyedOf, toDraft } from './message.js';
 import type { Entry, Replica } from './replica.js';
 import { type Outcome, Unsent } from './unsent.js';
 import { beats } from './version.js';
@@ -32,8 +33,8 @@ export interface ChannelWorld {
   unfollow(): void;
   /** A message that is none of a board's. */
   onNonsense(): void;
-  /** The channel holds this element now, or something newer. */
-  onSettled(id: string): void;
+  /** Whether the channel holds this element is answered otherwise than before. */
+  onTurned(id: string): void;
 }
 
 export interface Page {
@@ -72,6 +73,7 @@ export class BoardChannel {
   readonly #replica: Replica;
   readonly #world: ChannelWorld;
   readonly #budget = new Budget();
+  readonly #foreign = new Foreign();
   readonly unsent: Unsent;
   #standing: Standing = 'away';
   #isFollowing = false;
@@ -87,8 +89,9 @@ export class BoardChannel {
     this.#world = world;
     this.unsent = new Unsent(
       replica,
+      this.#foreign,
       () => world.random(),
-      (id) => world.onSettled(id),
+      (id) => world.onTurned(id),
     );
   }
 
@@ -106,9 +109,15 @@ export class BoardChannel {
     return this.#anew?.cursor ?? this.#cursor;
   }
 
+  /** The keys that hold no element, as far as `offset`. */
+  get foreign(): Foreign['all'] {
+    return this.#foreign.all;
+  }
+
   /** Goes on from a copy: what it held is in the replica already. */
-  resume(offset: string, unsent: Iterable<string>): void {
+  resume(offset: string, unsent: Iterable<string>, foreign: Foreign['all'] = []): void {
     this.#cursor = offset;
+    for (const [key, version] of foreign) this.#foreign.note(key, version);
     for (const id of unsent) this.unsent.add(id, this.#world.now());
   }
 
@@ -143,6 +152,7 @@ export class BoardChannel {
     // The next page is on its way while this one is taken.
     if (!isLast) this.#read();
     for (const message of messages) this.#take(message);
+    this.unsent.read(this.#cursor);
     if (isLast) this.#level(head);
   }
 
@@ -152,6 +162,7 @@ export class BoardChannel {
       // Read anew, the log is taken from the pages: what is followed began elsewhere.
       if (!this.#anew) this.#cursor = later(message.offset, this.#cursor);
     }
+    this.unsent.read(this.#cursor);
   }
 
   /** What is followed cannot go on where it stood. */
@@ -166,6 +177,7 @@ export class BoardChannel {
   answered(id: string, version: string, outcome: Outcome): void {
     this.unsent.look(this.#world.now());
     this.unsent.answered(id, version, outcome, this.#world.now());
+    this.unsent.read(this.#cursor);
   }
 
   /** Publishes what is due. `isHeld`: a hand is on it. */
@@ -198,18 +210,21 @@ export class BoardChannel {
     // A copy may stem from just such a reading that was broken off: then nothing it is taught is new to it.
     const { isKnown = !this.#wasLevel, isShort = false } = this.#anew ?? {};
     this.#anew = { cursor: this.offset, seen: new Set(), isKnown, isShort };
+    this.#foreign.clear();
+    this.unsent.forgetAnswers();
     this.#readFrom(BEGINNING);
   }
 
   #take(message: BoardMessage): void {
     const element = decodeMessage(message);
+    this.unsent.look(this.#world.now());
     if (!element) {
-      this.#world.onNonsense();
+      this.#takeForeign(message);
       return;
     }
     const { id } = element;
     const version = String(message['@version']);
-    this.unsent.look(this.#world.now());
+    this.#foreign.forget(id);
     const outcome = this.#replica.put(element, 'channel');
     this.unsent.told(id, version);
     // It had something newer: a deletion that it has forgotten since, or a tail that it has lost.
@@ -219,11 +234,30 @@ export class BoardChannel {
     this.#anew.isKnown ||= outcome === 'taken' || !isAfter(message.offset, this.#anew.cursor);
   }
 
+  /** No element. If there is one of ours under its key, the channel has it no more. */
+  #takeForeign(message: BoardMessage): void {
+    this.#world.onNonsense();
+    const keyed = keyedOf(message);
+    if (!keyed) return;
+    const { key, version } = keyed;
+    this.#foreign.note(key, version);
+    if (this.#anew) {
+      this.#anew.seen.add(key);
+      this.#anew.isKnown ||= !isAfter(message.offset, this.#anew.cursor);
+    }
+    const held = this.#replica.get(key);
+    if (!held || held.element.isDeleted || !this.#foreign.blocks(key, held.version)) return;
+    this.unsent.lost(key, this.#world.now());
+  }
+
   #level(head: string): void {
     if (this.#anew) this.#settleAnew(this.#anew, head);
     this.#anew = undefined;
     // The newest message may have been a tombstone, and be gone: what was before it could not be continued.
     this.#cursor = later(head, this.#cursor);
+    this.unsent.read(this.#cursor);
+    // Places beyond the head are of a log that is no more, or are there by now: asked again, the channel says which.
+    this.unsent.forgetAnswers();
     this.#standing = 'level';
     this.#wasLevel = true;
     if (this.#isFollowing) return;

@@ -25,6 +25,14 @@ const FARTHEST = 1e8;
 const MOST_POINTS = 50_000;
 /** Lines that fill a shape: the editor draws each of them, and stands still for two seconds at 25,000. */
 const MOST_FILLING = 20_000;
+/** The longest side of the picture the editor makes of a stroke, and how many pixels it has. */
+const LONGEST_SIDE = 32_767;
+const MOST_PIXELS = 4_096 ** 2;
+/**
+ * Rows of pixels that a stroke crosses, each as often as it does: filling it takes as long. A hand that scribbles for ten minutes
+ * without lifting the pen makes some 300,000; at two million the page stands still for a second or two.
+ */
+const MOST_ROWS = 2_000_000;
 const LONGEST_TEXT = 100_000;
 const MOST_BOUND = 1_000;
 
@@ -198,20 +206,47 @@ export function decodeElement(value: unknown): BoardElement | undefined {
 
 /** What is fine field by field, and yet more than a canvas can draw in a moment: whoever opens the board would wait for ever. */
 function isDrawable(element: Record<string, unknown>): boolean {
-  const { fillStyle, backgroundColor, strokeWidth } = element;
+  const { type, fillStyle, backgroundColor, strokeWidth } = element;
+  if (type === 'freedraw' && rowsOf(element.points as Point[]) > MOST_ROWS) return false;
   const isPatterned = fillStyle !== 'solid' && backgroundColor !== 'transparent';
+  if (!isPatterned) return true;
+  const { width, height } = extent(element);
   // The editor leaves four widths of the stroke between two lines.
-  return !isPatterned || extent(element) <= MOST_FILLING * 4 * Number(strokeWidth);
+  return width + height <= MOST_FILLING * 4 * Number(strokeWidth);
 }
 
-/** Width and height together, by the points where there are any: what else is said of them may be anything. */
-function extent({ width, height, points: own }: Record<string, unknown>): number {
+type Point = readonly [number, number];
+
+/** By the points where there are any: what else is said of them may be anything. */
+function extent({ width, height, points: own }: Record<string, unknown>): { width: number; height: number } {
   let [most, highest] = [Math.abs(Number(width)), Math.abs(Number(height))];
-  for (const [x, y] of Array.isArray(own) ? (own as [number, number][]) : []) {
+  for (const [x, y] of Array.isArray(own) ? (own as Point[]) : []) {
     most = Math.max(most, Math.abs(x));
     highest = Math.max(highest, Math.abs(y));
   }
-  return most + highest;
+  return { width: most, height: highest };
+}
+
+/** How many rows of its picture a stroke crosses. */
+function rowsOf(own: readonly Point[]): number {
+  let [left, right, top, bottom, way] = [0, 0, 0, 0, 0];
+  let last = own[0]?.[1] ?? 0;
+  for (const [x, y] of own) {
+    left = Math.min(left, x);
+    right = Math.max(right, x);
+    top = Math.min(top, y);
+    bottom = Math.max(bottom, y);
+    way += Math.abs(y - last);
+    last = y;
+  }
+  const [width, height] = [Math.max(1, right - left), Math.max(1, bottom - top)];
+  const scale = Math.min(
+    1,
+    LONGEST_SIDE / width,
+    LONGEST_SIDE / height,
+    Math.sqrt(MOST_PIXELS / (width * height)),
+  );
+  return way * scale;
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -49,6 +49,12 @@ export function decodeMessage(message: BoardMessage): BoardElement | undefined {
   return element;
 }
 
+/** Key and version of a message, whatever it carries; `undefined` where it has none. */
+export function keyedOf(message: BoardMessage): { key: string; version: string } | undefined {
+  const { '@key': key, '@version': version } = message;
+  return typeof key === 'string' && typeof version === 'string' ? { key, version } : undefined;
+}
+
 /** `undefined` where the text is no element that a board may hold. */
 export function parseElement(text: string): BoardElement | undefined {
   try {

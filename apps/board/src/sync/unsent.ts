@@ -1,18 +1,27 @@
 /**
  * What the channel is not known to hold. It serves the board's channel, which sends it, and the page, which counts it.
- * Invariant: an element is in here from the moment it changes until the channel has answered for that version or a newer
- * one. Nothing else takes it out, so what is not counted is saved.
+ * Invariant: an element is in here from the moment it changes until the channel was read to the place where that version, or
+ * a newer one, stands. Nothing else takes it out, so what is not counted is saved.
+ *
+ * The answer to a publish names the place of what is in the channel now: of ours, or of what has won over it. Which of the two is
+ * known when we have read so far; and what has won may be no element at all.
  *
  * What a peer has drawn is published by that peer. If it does not come to it, because its page has died, whoever holds the
  * element does: else those who saw it would have what the channel lacks.
  */
+import { isAfter } from 'inkwire';
+import type { Foreign } from './foreign.js';
 import type { Entry, Follower, Replica } from './replica.js';
 
-/** `stored`: this version, or a newer one, is in the channel. `failed`: it may be tried again. */
-export type Outcome = 'stored' | 'failed' | 'too-large' | 'refused';
+/** `stored`: this version, or what has won over it, stands at the offset. `failed`: it may be tried again. */
+export type Outcome = { kind: 'stored'; offset: string } | { kind: 'failed' | Refusal };
+type Refusal = 'too-large' | 'refused';
 
-/** Why something stays unsent although there is a connection. */
-export type Obstacle = Exclude<Outcome, 'stored' | 'failed'>;
+/**
+ * Why something stays unsent although there is a connection. `taken`: its key holds something that is no element. `untold`: it
+ * is nothing that a board may hold, and never left the canvas.
+ */
+export type Obstacle = Refusal | 'taken' | 'untold';
 
 export interface UnsentState {
   count: number;
@@ -28,10 +37,12 @@ interface Waiting {
   since: number;
   /** The version on its way. */
   sending?: string;
+  /** The version that was answered, and the place to which the channel is to be read. */
+  answered?: { version: string; offset: string };
   /** The newest version the channel has told us of while ours was on its way. */
   told?: string;
   /** The version that the channel will not have. */
-  stuck?: { version: string; why: Obstacle };
+  stuck?: { version: string; why: Refusal };
 }
 
 /** Milliseconds a peer is given to publish what it has drawn, after its last change; and as many more, at random. */
@@ -41,18 +52,22 @@ const RETRY_AFTER = 2_000;
 
 export class Unsent {
   readonly #replica: Replica;
+  readonly #foreign: Foreign;
   readonly #random: () => number;
   readonly #here: Follower;
   readonly #peers: Follower;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #onSettled: (id: string) => void;
+  /** Those that were answered. */
+  readonly #unread = new Set<string>();
+  readonly #onTurned: (id: string) => void;
   #sending = 0;
 
-  /** `onSettled` is told of every element that has left. */
-  constructor(replica: Replica, random: () => number, onSettled: (id: string) => void) {
+  /** `onTurned` is told of every element that has left, or entered without a change. */
+  constructor(replica: Replica, foreign: Foreign, random: () => number, onTurned: (id: string) => void) {
     this.#replica = replica;
+    this.#foreign = foreign;
     this.#random = random;
-    this.#onSettled = onSettled;
+    this.#onTurned = onTurned;
     this.#here = replica.follow('here');
     this.#peers = replica.follow('peer');
   }
@@ -64,13 +79,14 @@ export class Unsent {
 
   /** How many of ours wait, since when the oldest does, and what stands in the way of any. */
   get state(): UnsentState {
-    const obstacles: Record<Obstacle, number> = { 'too-large': 0, refused: 0 };
+    const obstacles: Record<Obstacle, number> = { 'too-large': 0, refused: 0, taken: 0, untold: 0 };
     let count = 0;
     let since: number | undefined;
-    for (const waiting of this.#waiting.values()) {
+    for (const [id, waiting] of this.#waiting) {
       if (!waiting.isOurs) continue;
       count += 1;
-      if (waiting.stuck) obstacles[waiting.stuck.why] += 1;
+      const why = this.#isTaken(id) ? 'taken' : waiting.stuck?.why;
+      if (why) obstacles[why] += 1;
       else since = Math.min(since ?? waiting.since, waiting.since);
     }
     return { count, since, obstacles };
@@ -101,6 +117,13 @@ export class Unsent {
   /** Ours from before: the page was closed, or the channel has lost it. */
   add(id: string, now: number): void {
     this.#enter(id, true, now, now);
+    this.#onTurned(id);
+  }
+
+  /** The channel had it, and has it no more. */
+  lost(id: string, now: number): void {
+    this.add(id, now);
+    delete this.#waiting.get(id)?.told;
   }
 
   /** What is to be sent now, at most `most` of it; each is on its way then. `isHeld`: not yet, a hand is on it. */
@@ -110,6 +133,11 @@ export class Unsent {
       if (entries.length >= most) break;
       const entry = this.#replica.get(id);
       if (!entry || !isDue(waiting, entry, now) || isHeld(entry)) continue;
+      if (this.#isTaken(id)) {
+        // What is no element shows nothing; so does what is deleted.
+        if (entry.element.isDeleted) this.#settle(id, entry.version);
+        continue;
+      }
       waiting.sending = entry.version;
       this.#sending += 1;
       entries.push(entry);
@@ -117,15 +145,40 @@ export class Unsent {
     return entries;
   }
 
-  /** The channel has answered for a version that was sent. */
+  /** A publish was answered; see `read` for what comes of it. */
   answered(id: string, version: string, outcome: Outcome, now: number): void {
     const waiting = this.#waiting.get(id);
     if (waiting?.sending !== version) return;
     delete waiting.sending;
     this.#sending -= 1;
-    if (outcome === 'failed') waiting.due = now + RETRY_AFTER;
-    else if (outcome !== 'stored') waiting.stuck = { version, why: outcome };
-    else this.#settle(id, waiting.told !== undefined && waiting.told > version ? waiting.told : version);
+    const { kind } = outcome;
+    if (kind === 'failed') waiting.due = now + RETRY_AFTER;
+    else if (kind !== 'stored') waiting.stuck = { version, why: kind };
+    else {
+      waiting.answered = { version, offset: outcome.offset };
+      this.#unread.add(id);
+    }
+    if (waiting.told !== undefined) this.#settle(id, waiting.told);
+    delete waiting.told;
+  }
+
+  /** The channel was read so far. */
+  read(offset: string): void {
+    for (const id of this.#unread) {
+      const waiting = this.#waiting.get(id);
+      if (waiting?.answered && isAfter(waiting.answered.offset, offset)) continue;
+      this.#unread.delete(id);
+      if (!waiting?.answered) continue;
+      const { version } = waiting.answered;
+      delete waiting.answered;
+      if (!this.#foreign.blocks(id, version)) this.#settle(id, version);
+    }
+  }
+
+  /** The channel may have lost what it has answered for. */
+  forgetAnswers(): void {
+    for (const id of this.#unread) delete this.#waiting.get(id)?.answered;
+    this.#unread.clear();
   }
 
   /** The channel holds this version. What is on its way waits for its own answer. */
@@ -134,6 +187,10 @@ export class Unsent {
     if (!waiting) return;
     if (waiting.sending !== undefined) waiting.told = version;
     else this.#settle(id, version);
+  }
+
+  #isTaken(id: string): boolean {
+    return this.#foreign.blocks(id, this.#replica.get(id)?.version ?? '');
   }
 
   #enter(id: string, isOurs: boolean, now: number, due: number): void {
@@ -147,10 +204,12 @@ export class Unsent {
     const held = this.#replica.get(id);
     if (held && held.version > version) return;
     this.#waiting.delete(id);
-    this.#onSettled(id);
+    this.#onTurned(id);
   }
 }
 
-function isDue({ isOurs, due, sending, stuck }: Waiting, { version }: Entry, now: number): boolean {
-  return isOurs && due <= now && sending === undefined && stuck?.version !== version;
+function isDue(waiting: Waiting, { version }: Entry, now: number): boolean {
+  const { isOurs, due, sending, stuck, answered } = waiting;
+  if (stuck?.version === version || answered?.version === version) return false;
+  return isOurs && due <= now && sending === undefined;
 }

@@ -8,6 +8,11 @@
  * editor, the peers and the server.
  */
 
+/**
+ * Thirty changes a second for a thousand years. A version beyond was made up, to be beaten by nobody; and the room to count on
+ * must not end where numbers cease to be exact.
+ */
+const MOST_CHANGES = 2 ** 40;
 /** Hexadecimal digits of the largest safe integer. */
 const VERSION_DIGITS = 14;
 const NONCE_DIGITS = 8;
@@ -29,8 +34,9 @@ export function versionOf({ version, versionNonce }: Versioned): string {
 /** Whether both numbers can be written as a version at all. */
 export function isVersioned(version: unknown, versionNonce: unknown): boolean {
   return (
-    Number.isSafeInteger(version) &&
+    Number.isInteger(version) &&
     (version as number) >= 1 &&
+    (version as number) <= MOST_CHANGES &&
     Number.isInteger(versionNonce) &&
     (versionNonce as number) >= 0 &&
     (versionNonce as number) <= LARGEST_NONCE
