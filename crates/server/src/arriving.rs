@@ -37,6 +37,7 @@ pub(crate) struct Arrivals {
 /// Who has how much of it.
 #[derive(Debug)]
 struct Memory {
+    all: usize,
     free: usize,
     /// By number: the youngest comes last.
     arrivals: BTreeMap<u64, Standing>,
@@ -104,7 +105,8 @@ struct Step {
 impl Arrivals {
     /// Memory for uploads of at most so many bytes each.
     pub(crate) fn new(largest: usize) -> Self {
-        let memory = Memory { free: HELD.max(largest), arrivals: BTreeMap::new(), next: 0 };
+        let all = HELD.max(largest);
+        let memory = Memory { all, free: all, arrivals: BTreeMap::new(), next: 0 };
         Self { memory: Mutex::new(memory), changed: Notify::new() }
     }
 
@@ -132,15 +134,21 @@ impl Arrivals {
 impl Memory {
     /// Gives an arrival so many bytes more, if there are so many that are not kept for others.
     fn take(&mut self, number: u64, bytes: usize, now: Instant) -> bool {
-        let older = self.arrivals.range(..number).map(|(_, standing)| standing.claim(now));
-        let needed = older.fold(bytes, usize::saturating_add);
-        let Some(standing) = self.arrivals.get_mut(&number).filter(|_| needed <= self.free) else {
+        // No claim is larger than what its owner holds: mostly there is no need to add them up.
+        let is_plenty = bytes.saturating_add(self.all - self.free) <= self.free;
+        if !is_plenty && bytes > self.free.saturating_sub(self.kept_from(number, now)) {
             return false;
-        };
+        }
+        let Some(standing) = self.arrivals.get_mut(&number) else { return false };
         self.free -= bytes;
         standing.held += bytes;
         gauge!("inkwire_upload_bytes").increment(bytes as f64);
         true
+    }
+
+    /// How much is kept for those who came before this one.
+    fn kept_from(&self, number: u64, now: Instant) -> usize {
+        self.arrivals.range(..number).map(|(_, standing)| standing.claim(now)).fold(0, usize::saturating_add)
     }
 
     fn set(&mut self, number: u64, doing: Doing) {
@@ -215,7 +223,8 @@ impl Arrival {
     /// [`Ended`] when it is too slow, or gives way.
     pub(crate) async fn next<T>(&mut self, piece: impl Future<Output = T>) -> Result<T, Ended> {
         let began = Instant::now();
-        self.all.memory().set(self.number, Doing::Receiving(began - self.step.took));
+        let step_began = began.checked_sub(self.step.took).unwrap_or(began);
+        self.all.memory().set(self.number, Doing::Receiving(step_began));
         let left = LONGEST_STEP.saturating_sub(self.step.took);
         let outcome = tokio::select! {
             biased;
