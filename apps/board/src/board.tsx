@@ -152,6 +152,10 @@ function useWarning(live: Live | undefined): void {
   }, [live]);
 }
 
+/** The part that goes live, on its way while the editor is set up. Whoever waits for it is told of a failure. */
+const loading = import('./live/live.js');
+loading.catch(() => undefined);
+
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */
 function useLive(
   api: ExcalidrawImperativeAPI | undefined,
@@ -166,7 +170,7 @@ function useLive(
     let wanted = true;
     let started: Live | undefined;
     const start = async () => {
-      const { Live: Loaded } = await import('./live/live.js');
+      const { Live: Loaded } = await loading;
       if (!wanted) return;
       started = new Loaded(api, place, called.current);
       window.inkwire = started.insight;
