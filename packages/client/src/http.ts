@@ -66,6 +66,16 @@ export function authorization(token: string | undefined): Record<string, string>
   return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }
 
+/**
+ * A name as one segment of a path. Whoever calls may hold anything: `..` would lead to another path, and half a character to
+ * none; they are answered as the server answers names that it does not like.
+ */
+export function segment(name: unknown): string {
+  if (typeof name !== 'string' || /^\.*$|\p{Surrogate}/u.test(name))
+    throw new HttpError(400, 'invalid', `${String(name)} is no name`, undefined);
+  return encodeURIComponent(name);
+}
+
 /** Throws an `HttpError` unless the answer is a 2xx. */
 export async function expectOk(response: Response): Promise<Response> {
   if (response.ok) return response;

@@ -7,7 +7,7 @@
 import { type Access, anonymousAccess, nameOf } from './access.js';
 import { backoff } from './backoff.js';
 import { asError, WireError } from './check.js';
-import { type Asking, type Fetch, HttpError, isPassing, ownFetch, request } from './http.js';
+import { type Asking, type Fetch, HttpError, isPassing, ownFetch, request, segment } from './http.js';
 import { Listeners } from './listeners.js';
 import { Pause } from './pause.js';
 import { persist, RELAY_ATTEMPTS } from './persist.js';
@@ -120,10 +120,9 @@ export class Signalling {
 
   /** Puts `data` into a peer's inbox as `event`. Tries again where that may help. */
   async relay(peer: string, event: string, data: unknown): Promise<RelayOutcome> {
-    const path = `/relay/${encodeURIComponent(peer)}/${event}`;
     const signal = this.#beginning.signal;
     try {
-      await this.#post(path, RELAY_ATTEMPTS, data);
+      await this.#post(`/relay/${segment(peer)}/${segment(event)}`, RELAY_ATTEMPTS, data);
       return 'delivered';
     } catch (error) {
       if (error instanceof HttpError && (error.status === 404 || error.status === 403)) return 'gone';
@@ -268,7 +267,7 @@ export class Signalling {
 
   async #join(room: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#post(`/${room}/join`, Number.POSITIVE_INFINITY);
+      await this.#post(`/${segment(room)}/join`, Number.POSITIVE_INFINITY);
     } catch (error) {
       if (!signal.aborted) this.#fault(error);
     }
@@ -291,11 +290,10 @@ export class Signalling {
   /** Leaves the rooms, in the name of a token, by requests that outlive the page. */
   #sayGoodbye(token: string | undefined): void {
     if (token === undefined) return;
-    for (const room of this.#rooms) {
-      const farewell = this.#request(`/${room}/leave`, { method: 'POST', token, keepalive: true });
-      // The grace time does the same a little later.
-      farewell.catch(() => undefined);
-    }
+    const leave = async (room: string) =>
+      this.#request(`/${segment(room)}/leave`, { method: 'POST', token, keepalive: true });
+    // The grace time does the same a little later.
+    for (const room of this.#rooms) leave(room).catch(() => undefined);
   }
 
   #newTokens(): Tokens {

@@ -75,6 +75,22 @@ test('refusals are those of the socket', async () => {
   expect(await code(connect({ token: 'nonsense' }).publish('a', 'b', 'c'))).toBe('unauthorized');
 });
 
+test('names that are none are refused, and the line stands', async () => {
+  const code = (promise: Promise<unknown>) => promise.then(String, (error: ClientError) => error.code);
+  const client = connect();
+  const lost: string[] = [];
+  client.on('disconnect', (reason) => lost.push(reason));
+  const given: unknown[] = ['', '.', '..', '\ud800', 'a b', undefined, 7, {}];
+  for (const name of given as string[]) {
+    expect(await code(client.publish(name, 'n', '0')), String(name)).toBe('invalid');
+    expect(await code(client.subscribe(name)), String(name)).toBe('invalid');
+    expect(await code(client.room(name)), String(name)).toBe('invalid');
+  }
+  expect(await code(client.room('r/join?'))).toBe('invalid');
+  await client.publish('f:names', 'n', '0');
+  expect(lost).toEqual([]);
+});
+
 test('kills: nothing lost, nothing twice, nothing out of order', { timeout: 120_000 }, async () => {
   await using other = await Node.start();
   const [writer, reader] = [connect({ targets: other.url }), connect({ targets: other.url })];

@@ -9,7 +9,7 @@
  * Invariant: a network that fails is the end of the line, as it is for a socket; what the server refuses is an answer.
  */
 import { isRecord, parseJson, WireError } from '../check.js';
-import { type Asking, type Fetch, HttpError, request } from '../http.js';
+import { type Asking, type Fetch, HttpError, request, segment } from '../http.js';
 import type { SseBlock } from '../sse.js';
 import { readStream } from '../stream.js';
 import { readToken } from '../tokens.js';
@@ -92,11 +92,11 @@ class HttpLine implements Line {
       case 'join':
         // Joining needs the peer's stream to be open.
         await this.#connect();
-        return this.#post(`/${command.room}/join`);
+        return this.#post(`/${segment(command.room)}/join`);
       case 'leave':
-        return this.#post(`/${command.room}/leave`);
+        return this.#post(`/${segment(command.room)}/leave`);
       case 'relay':
-        return this.#post(`/relay/${encodeURIComponent(command.to)}/${command.event}`, command.data);
+        return this.#post(`/relay/${segment(command.to)}/${segment(command.event)}`, command.data);
       case 'ping':
         return {};
     }
@@ -291,5 +291,5 @@ class HttpLine implements Line {
 }
 
 function path(channel: string): string {
-  return `/channels/${encodeURIComponent(channel)}`;
+  return `/channels/${segment(channel)}`;
 }
