@@ -51,6 +51,8 @@ export class Signalling {
   readonly #listeners = new Listeners<SignallingHappening>();
   readonly #pause = new Pause();
   readonly #rooms = new Set<string>();
+  /** Rooms that were left, and the server may not know it: a stream that is resumed goes on with them. */
+  readonly #left = new Set<string>();
 
   #state: ConnectionState = { kind: 'idle' };
   /** Ends everything this start has begun. */
@@ -109,13 +111,15 @@ export class Signalling {
   join(room: string): void {
     if (this.#rooms.has(room)) return;
     this.#rooms.add(room);
+    this.#left.delete(room);
     if (this.#state.kind === 'live') void this.#join(room, this.#beginning.signal);
   }
 
-  /** Leaves a room for good. */
+  /** Leaves a room for good. Without a connection the server is told as soon as there is one. */
   async leave(room: string): Promise<void> {
-    if (!this.#rooms.delete(room) || this.#state.kind !== 'live') return;
-    await this.#post(`/${room}/leave`, 3);
+    if (!this.#rooms.delete(room)) return;
+    this.#left.add(room);
+    if (this.#state.kind === 'live') await this.#leave(room);
   }
 
   /** Puts `data` into a peer's inbox as `event`. Tries again where that may help. */
@@ -244,7 +248,10 @@ export class Signalling {
   #takeConnected(user: User, resumed: boolean): void {
     this.#planRenewal();
     this.#move({ type: 'connected', user, resumed });
-    if (resumed) return;
+    if (resumed) {
+      for (const room of this.#left) this.#leave(room).catch((error) => this.#fault(error));
+      return;
+    }
     // Where we asked to resume, a `gap` follows; two beginnings would only join twice.
     if (this.#askedToResume) this.#awaitGap(user);
     else this.#begin(user);
@@ -261,6 +268,7 @@ export class Signalling {
   #begin(user: User): void {
     this.#beginning.abort();
     this.#beginning = new AbortController();
+    this.#left.clear();
     this.#listeners.tell({ type: 'start', user });
     for (const room of this.#rooms) void this.#join(room, this.#beginning.signal);
   }
@@ -271,6 +279,11 @@ export class Signalling {
     } catch (error) {
       if (!signal.aborted) this.#fault(error);
     }
+  }
+
+  async #leave(room: string): Promise<void> {
+    await this.#post(`/${segment(room)}/leave`, 3);
+    this.#left.delete(room);
   }
 
   /** Repeated while that may help, at most `attempts` times, and within one beginning. */

@@ -181,6 +181,25 @@ describe('a drop', () => {
     await until(() => cat.room.peers.length === 2);
   });
 
+  test.each(['at once', 'when it is known'])(
+    'in which a room is left (%s) leaves nobody there',
+    async (when) => {
+      const id = fresh();
+      const ben = await enter('ben', id);
+      const ann = await enter('ann', id, { WebSocket: Cuttable, random: () => 0.1 });
+      await until(() => ben.room.peers.length === 1);
+      const known = new Promise((resolve) => ann.client.on('disconnect', resolve));
+      Cuttable.all.at(-1)?.terminate();
+      if (when === 'when it is known') await known;
+      await ann.room.leave();
+      await until(() => ben.log.includes('leave ann'));
+      // And whoever comes back is there again.
+      await ann.client.room(id);
+      await until(() => ben.room.peers.length === 1);
+      expect(ben.log).toEqual(['join ann', 'leave ann', 'join ann']);
+    },
+  );
+
   test('of event streams is resumed as well', async () => {
     let cut = new AbortController();
     let streams = 0;

@@ -87,6 +87,29 @@ test.each(['end', 'cut'] as const)(
   },
 );
 
+test('a room that is left between two streams is left when the second stands', async () => {
+  for (const room of ['room', '..']) signalling.join(room);
+  const first = await live();
+  await server.until(() => server.posts.length === 1);
+  first.cut();
+  await server.until(() => signalling.state.kind === 'waiting');
+  await signalling.leave('room');
+  expect(server.posts).toHaveLength(1);
+  greet(await server.connection(1), true);
+  await server.until(() => server.posts.length === 2);
+  expect(server.posts[1]?.path).toBe('/room/leave');
+});
+
+test('a name that leads elsewhere is a fault, and no request', async () => {
+  for (const room of ['..', '', '\ud800', 'a/b?c']) signalling.join(room);
+  await live();
+  await server.until(() => told('fault').length === 3 && server.posts[0]);
+  expect(server.posts[0]?.path).toBe('/a%2Fb%3Fc/join');
+  expect(await signalling.relay('..', 'wave', 1)).toBe('lost');
+  expect(await signalling.relay('b', '..', 1)).toBe('lost');
+  expect(server.posts).toHaveLength(1);
+});
+
 test('a gap is one new beginning, and the rooms are joined again', async () => {
   signalling.join('room');
   const first = await live();

@@ -52,6 +52,8 @@ interface Entry {
 export class Rooms {
   readonly #world: RoomsWorld;
   readonly #all = new Map<string, Entry>();
+  /** Rooms that were left, and the server may not know it: a stream that is resumed goes on with them. */
+  readonly #left = new Set<string>();
   readonly #listeners = new Listeners<SignallingHappening>();
   #user: User | undefined;
   #mesh: Promise<Mesh> | undefined;
@@ -75,6 +77,7 @@ export class Rooms {
     });
     const entry: Entry = { room, channel, isFollowed: false, isIn: false, entered: undefined };
     this.#all.set(id, entry);
+    this.#left.delete(id);
     try {
       await this.#loadMesh();
       // First, so that nothing of what those say is missed who are told of us.
@@ -101,7 +104,10 @@ export class Rooms {
     this.#user = user;
     // `false` is followed by a gap, which begins anew.
     if (resumed === undefined) this.#beginAnew();
-    else if (resumed) this.#joinAll();
+    else if (resumed) {
+      for (const id of this.#left) void this.#sayLeft(id);
+      this.#joinAll();
+    }
   }
 
   hear(name: string, data: Record<string, unknown>): void {
@@ -134,6 +140,7 @@ export class Rooms {
 
   #beginAnew(): void {
     this.position = undefined;
+    this.#left.clear();
     for (const entry of this.#all.values()) {
       entry.isIn = false;
       entry.room.restart();
@@ -174,9 +181,18 @@ export class Rooms {
   #leave(id: string): Promise<void> {
     const entry = this.#all.get(id);
     if (entry) this.#forget(id, entry);
-    return new Promise((done) => {
-      if (this.#world.ask({ op: 'leave', room: id }, () => done()) === undefined) done();
-    });
+    this.#left.add(id);
+    return this.#sayLeft(id);
+  }
+
+  /** What gets no answer is said again on the next connection. */
+  async #sayLeft(id: string): Promise<void> {
+    try {
+      await this.#ask({ op: 'leave', room: id });
+      this.#left.delete(id);
+    } catch (error) {
+      if (!isPassing(error)) this.#left.delete(id);
+    }
   }
 
   #forget(id: string, entry: Entry): void {
@@ -225,7 +241,6 @@ export class Rooms {
   }
 
   async #relay(to: string, event: string, data: unknown): Promise<RelayOutcome> {
-    const isPassing = (error: unknown) => error instanceof ClientError && isPassingCode(error.code);
     try {
       const relay = () => this.#ask({ op: 'relay', to, event, data });
       await persist(relay, { attempts: RELAY_ATTEMPTS, isPassing, random: () => this.#world.random() });
@@ -245,4 +260,8 @@ export class Rooms {
       if (id === undefined) failed(new ClientError('unavailable', 'there is no connection'));
     });
   }
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof ClientError && isPassingCode(error.code);
 }
