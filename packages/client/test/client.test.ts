@@ -112,6 +112,7 @@ describe('arguments', () => {
   });
   test('a client needs a token and a target', () => {
     expect(() => createClient({ targets: node.url, WebSocket })).toThrow(TypeError);
+    expect(() => createClient({ targets: node.url, token: '', WebSocket })).toThrow(TypeError);
     expect(() => createClient({ token: 'a', WebSocket })).toThrow(TypeError);
     expect(() => createClient({ token: 'a', targets: 'ftp://a', WebSocket })).toThrow(TypeError);
   });

@@ -464,6 +464,15 @@ describe('refusals', () => {
     await expect(enter('ann', fresh(), { token: few })).rejects.toMatchObject({ code: 'forbidden' });
   });
 
+  test('the channel of a room is nobody else’s', async () => {
+    const { client, room } = await enter('ann', fresh(), { channel: 'live:taken' });
+    await expect(client.messages('live:taken').next()).rejects.toMatchObject({ code: 'conflict' });
+    await expect(client.subscribe('live:taken')).rejects.toMatchObject({ code: 'conflict' });
+    await expect(client.unsubscribe('live:taken')).rejects.toMatchObject({ code: 'conflict' });
+    await room.leave();
+    await client.subscribe('live:taken');
+  });
+
   test('twice, too large, nothing at all', async () => {
     const id = fresh();
     const { client, room } = await enter('ann', id, { channel: 'live:here' });

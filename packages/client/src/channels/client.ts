@@ -204,6 +204,7 @@ class ChannelClient<Value> implements Client<Value> {
   }
 
   async unsubscribe(channel: string): Promise<void> {
+    if (this.#taken.has(channel)) throw takenError(channel);
     this.#endReaders(channel);
     this.#cache?.close(channel);
     await this.#followers.remove(channel);
@@ -230,6 +231,10 @@ class ChannelClient<Value> implements Client<Value> {
       () => this.#drained(channel),
       () => this.#leave(channel, reader),
     );
+    if (this.#taken.has(channel)) {
+      reader.end(takenError(channel));
+      return reader;
+    }
     if (joins && offset !== undefined) {
       reader.end(
         new ClientError('conflict', `${channel} is subscribed to already: its place cannot be chosen`),
@@ -428,6 +433,10 @@ class ChannelClient<Value> implements Client<Value> {
   }
 }
 
+function takenError(channel: string): ClientError {
+  return new ClientError('conflict', `a room has taken ${channel}`);
+}
+
 function cacheOf(given: false | CacheOptions | Cache): Cache | undefined {
   if (given === false || 'flush' in given) return given || undefined;
   const storage = storageOf(given);
@@ -446,7 +455,7 @@ function targetsOf(targets: ClientOptions['targets']): string[] {
 
 function tokensOf<Value>({ token, getToken }: ClientOptions<Value>): Tokens {
   if (getToken) return new Tokens(() => getToken());
-  if (token === undefined) throw new TypeError('either token or getToken is needed');
+  if (!token) throw new TypeError('either token or getToken is needed');
   return new Tokens(() => token, false);
 }
 
