@@ -1,5 +1,6 @@
 /**
- * Small questions asked of values that came from outside, and the error for those that make no sense. They serve every decoder of this package.
+ * Small questions asked of values that came from outside, and the error for those that make no sense. They serve every decoder
+ * of this package.
  * Invariant: they look, and change nothing.
  */
 
