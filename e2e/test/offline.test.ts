@@ -1,4 +1,8 @@
-/** The board without the network: opened, drawn on and filled with photos while there is no server at all. */
+/**
+ * The board without the network: opened, drawn on and filled with photos while there is no server at all.
+ * Seen to fail: a worker without a shell, that takes a 503 for the page, answers for /nowhere, leaves out one part or the fonts,
+ * stores a 404 as a part, does not look at the shell, deletes editions at once or never, waits for the last tab, never leaves.
+ */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -149,6 +153,8 @@ async function dropsPhoto(ann: Visitor, room: string, part: () => Promise<void>,
   await part();
   await drop(ann, 'photo.png', 'image/png', photo());
   await showsRows(ann.page);
+  // The element and its image.
+  await keeps(ann.page, 2);
   await meet();
   await saved(ann.page);
   forgive(ann, ofTheNetwork);

@@ -79,6 +79,5 @@ export const ROOM_BYTES = 12;
 /** The fonts among what a page says it has used. */
 export function fontsOf(said: unknown, origin: string): string[] {
   if (!Array.isArray(said)) return [];
-  const urls = said.filter((url): url is string => typeof url === 'string' && URL.canParse(url));
-  return urls.filter((url) => treatmentOf({ url, method: 'GET', mode: 'cors' }, origin) === 'font');
+  return said.filter((url): url is string => typeof url === 'string' && url.startsWith(origin + FONTS));
 }

@@ -103,9 +103,11 @@ async function fetchShell(): Promise<Response> {
   return answer;
 }
 
-async function shell(): Promise<Response | undefined> {
-  return (await caches.open(OWN)).match(SHELL);
-}
+/** What is kept; a browser that cannot look has nothing. */
+const found = (url: string, options: MultiCacheQueryOptions = {}) =>
+  caches.match(url, { ignoreVary: true, ...options }).catch(() => undefined);
+
+const shell = () => found(SHELL, { cacheName: OWN });
 
 /** The network's word, if it comes in time; else what is kept, if it is; else the network's, whatever it is. */
 async function page(event: FetchEvent, kept: () => Promise<Response | undefined>): Promise<Response> {
@@ -118,32 +120,28 @@ async function page(event: FetchEvent, kept: () => Promise<Response | undefined>
 }
 
 async function part(request: Request): Promise<Response> {
-  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
+  return (await found(request.url)) ?? fetch(request);
 }
 
 /** What is kept, at once; and asked for again behind it, for a font may change under its name. */
 async function font(event: FetchEvent): Promise<Response> {
-  const { url } = event.request;
-  const kept = await (await caches.open(FONTS)).match(url, { ignoreVary: true });
-  const renewed = keepFont(url);
-  event.waitUntil(renewed.catch(() => undefined));
-  return kept ?? renewed;
-}
-
-async function keepFont(url: string): Promise<Response> {
-  const answer = await fetch(url);
-  const cache = await caches.open(FONTS);
-  const kept = await cache.match(url, { ignoreVary: true });
-  const tag = answer.headers.get('etag');
-  const isKept = kept !== undefined && tag !== null && kept.headers.get('etag') === tag;
-  if (answer.ok && !isKept) await cache.put(url, answer.clone());
-  if (answer.status === 404) await cache.delete(url);
-  return answer;
+  const kept = await found(event.request.url);
+  const asked = fetch(event.request);
+  const keeping = asked.then((answer) => keepFont(event.request.url, answer.clone(), kept));
+  event.waitUntil(keeping.catch(() => undefined));
+  return kept ?? asked;
 }
 
 async function keepNewFont(url: string): Promise<void> {
-  const kept = await (await caches.open(FONTS)).match(url, { ignoreVary: true });
-  if (!kept) await keepFont(url);
+  if (!(await found(url))) await keepFont(url, await fetch(url));
+}
+
+async function keepFont(url: string, answer: Response, kept?: Response): Promise<void> {
+  const cache = await caches.open(FONTS);
+  const tag = answer.headers.get('etag');
+  const isKept = tag !== null && kept?.headers.get('etag') === tag;
+  if (answer.ok && !isKept) await cache.put(url, answer);
+  if (answer.status === 404) await cache.delete(url);
 }
 
 const fresh = () => freshRoom(crypto.getRandomValues(new Uint8Array(ROOM_BYTES)));

@@ -65,7 +65,8 @@ export function viewAccess(view: string, username: string): Access {
     });
     const body: unknown = await response.json();
     if (response.ok && isRecord(body) && typeof body.token === 'string') return { token: body.token };
-    if (response.status === 404) throw new ClientError(NOWHERE, 'there is no such board');
+    // The server's own word, and not that of a gateway which has no server behind it at the moment.
+    if (isRecord(body) && body.code === NOWHERE) throw new ClientError(NOWHERE, 'there is no such board');
     const detail = isRecord(body) && typeof body.detail === 'string' ? body.detail : '';
     throw new ClientError('refused', detail || `status ${response.status}`);
   };
