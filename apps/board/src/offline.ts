@@ -2,7 +2,9 @@
  * The page's side of working without the network. It serves the page, once it is live.
  * Invariant: where there is no service worker, nothing is missing but the page itself: its parts are fetched beforehand.
  */
+
 import { TAB, WORKER } from '../worker/rules.js';
+import { idle } from './idle.js';
 
 const LOCK = TAB + new URL(import.meta.url).pathname;
 
@@ -26,13 +28,12 @@ let isKept = false;
 export function keepPage(): void {
   if (isKept) return;
   isKept = true;
-  whenIdle(() =>
-    keepByWorker()
-      .catch(keepByHand)
-      .catch(() => {
-        isKept = false;
-      }),
-  );
+  void idle()
+    .then(keepByWorker)
+    .catch(keepByHand)
+    .catch(() => {
+      isKept = false;
+    });
 }
 
 /** Rejects where there is none to be had: plain HTTP, private windows. */
@@ -61,10 +62,4 @@ function prefetch(script: string): Promise<void> {
     link.onerror = () => failed(new Error(`${script} could not be fetched`));
     document.head.append(link);
   }).finally(() => link.remove());
-}
-
-/** Not every browser knows when it is idle. */
-function whenIdle(act: () => void): void {
-  if ('requestIdleCallback' in window) requestIdleCallback(act);
-  else setTimeout(act);
 }

@@ -79,6 +79,22 @@ export function stroke(fields: Partial<BoardElement> = {}): BoardElement {
   });
 }
 
+export function note(fields: Partial<BoardElement> = {}): BoardElement {
+  return rectangle({
+    type: 'text',
+    text: 'hi',
+    originalText: 'hi',
+    fontSize: 20,
+    fontFamily: 5,
+    textAlign: 'left',
+    verticalAlign: 'top',
+    containerId: null,
+    autoResize: true,
+    lineHeight: 1.25,
+    ...fields,
+  });
+}
+
 /** A change as the editor makes one: the version goes up by one, the nonce is drawn anew. */
 export function changed(element: BoardElement, random: Random): BoardElement {
   return {

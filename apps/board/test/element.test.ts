@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { decodeElement } from '../src/sync/element.js';
 import { isIndexKey } from '../src/sync/index-key.js';
-import { rectangle, stroke } from './drawing.js';
+import { note, rectangle, stroke } from './drawing.js';
 
 const line = (fields = {}) =>
   rectangle({
@@ -19,21 +19,6 @@ const line = (fields = {}) =>
     ...fields,
   });
 const arrow = (fields = {}) => line({ type: 'arrow', elbowed: false, endArrowhead: 'arrow', ...fields });
-const note = (fields = {}) =>
-  rectangle({
-    type: 'text',
-    text: 'hi',
-    originalText: 'hi',
-    fontSize: 20,
-    fontFamily: 5,
-    textAlign: 'left',
-    verticalAlign: 'top',
-    containerId: null,
-    autoResize: true,
-    lineHeight: 1.25,
-    ...fields,
-  });
-
 const far = [
   [0, 0],
   [1e8, 5],

@@ -3,19 +3,7 @@ import { expect, test } from 'vitest';
 import type { BoardElement } from '../src/sync/element.js';
 import { Replica } from '../src/sync/replica.js';
 import { compare, Seen } from '../src/sync/scene.js';
-import { rectangle } from './drawing.js';
-
-const TEXT = {
-  text: '',
-  originalText: '',
-  fontSize: 20,
-  fontFamily: 5,
-  textAlign: 'left',
-  verticalAlign: 'top',
-  containerId: null,
-  autoResize: true,
-  lineHeight: 1.25,
-};
+import { note, rectangle } from './drawing.js';
 
 test('only what beats the replica is news, and it is a copy', () => {
   const replica = new Replica();
@@ -61,9 +49,9 @@ test('what no board will hold is counted, until it is mended or deleted', () => 
   const replica = new Replica();
   const seen = new Seen();
   const long = { text: 'x'.repeat(200_000) };
-  const note = { ...rectangle({ type: 'text', id: 'note' }), ...TEXT };
+  const first = note({ id: 'note' });
   const look = (fields: Partial<BoardElement>) => {
-    const { news } = compare([{ ...note, ...fields }], replica, seen);
+    const { news } = compare([{ ...first, ...fields }], replica, seen);
     for (const element of news) replica.put(element, 'here');
     return news.length;
   };

@@ -2,17 +2,20 @@
  * The copy of the board in this browser, kept up. It serves the live board.
  * Invariant: what is written was true at one moment; and `isBehind` as long as something is not written.
  */
+import { idle } from '../idle.js';
 import { BEGINNING, type BoardChannel } from '../sync/channel.js';
 import { parseElement } from '../sync/message.js';
 import type { Follower, Replica } from '../sync/replica.js';
 import { versionOf } from '../sync/version.js';
-import { idle, Pace } from './pace.js';
+import { Pace } from './pace.js';
 import type { Kept, KeptPlace, Store } from './store.js';
 
 /** Milliseconds between two writes: a stroke under the hand is not written thirty times a second. */
 const WRITE_EVERY = 300;
 /** Elements in one transaction: some five milliseconds in which the page stands still. */
 const PORTION = 250;
+/** Milliseconds for which a write waits for a quiet moment. */
+const LONGEST_NOISE = 500;
 const NOWHERE: KeptPlace = { offset: BEGINNING, foreign: [] };
 
 export class Copy {
@@ -82,7 +85,7 @@ export class Copy {
     if (this.#isBesides) return;
     this.#isBesides = true;
     do {
-      await idle();
+      await idle(LONGEST_NOISE);
       await this.#write(PORTION);
     } while (this.#follower.waiting > 0 && !this.#hasFailed && !this.#isReading);
     this.#isBesides = false;

@@ -52,14 +52,3 @@ export class Frames {
     this.#frame = undefined;
   }
 }
-
-/** Milliseconds after which whatever waits for a quiet moment goes on without one. */
-const LONGEST_NOISE = 500;
-
-/** A moment in which the page has nothing else to do, or nearly. */
-export function idle(): Promise<void> {
-  return new Promise((done) => {
-    if ('requestIdleCallback' in globalThis) requestIdleCallback(() => done(), { timeout: LONGEST_NOISE });
-    else setTimeout(done);
-  });
-}
