@@ -2,35 +2,25 @@
  * The page: the editor, and around it the room; or the view of one. It serves whoever opens a link.
  * Invariant: the canvas needs nothing but itself: one can draw before, without and after any connection.
  */
-import { Excalidraw } from '@excalidraw/excalidraw';
-import type { ExcalidrawImperativeAPI, ExcalidrawInitialDataState } from '@excalidraw/excalidraw/types';
-import { type DragEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import type { ExcalidrawImperativeAPI } from '@excalidraw/excalidraw/types';
+import {
+  type DragEvent,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from 'react';
 import type { Live, Place } from './live/live.js';
 import { BEFORE, UNLOADED } from './live/view.js';
 import { keepPage } from './offline.js';
+import { Canvas } from './ui/canvas.js';
 import { Greeting } from './ui/greeting.js';
 import { Hint } from './ui/hint.js';
-import { Menu } from './ui/menu.js';
 import { Panel, ViewerPanel } from './ui/panel.js';
 import { useTheme } from './ui/theme.js';
 import { keepName, pageMemory, recallName, tidyName } from './who/name.js';
-
-/** The pencil lies ready: the first thing a hand does on a board is to draw. */
-const INITIAL: ExcalidrawInitialDataState = {
-  appState: {
-    activeTool: {
-      type: 'freedraw',
-      customType: null,
-      locked: false,
-      lastActiveTool: null,
-      fromSelection: false,
-    },
-  } as NonNullable<ExcalidrawInitialDataState['appState']>,
-};
-
-const UI_OPTIONS = {
-  canvasActions: { clearCanvas: false, loadScene: false, toggleTheme: true },
-} as const;
 
 /** Milliseconds for which a short message is shown. */
 const TOAST = 3_000;
@@ -54,7 +44,7 @@ export function Board({ place }: { place: Place }) {
   useEffect(() => {
     if (isLive) keepPage();
   }, [isLive]);
-  const say = (message: string) => api?.setToast({ message, duration: TOAST });
+  const say = useCallback((message: string) => api?.setToast({ message, duration: TOAST }), [api]);
   const opening = useOpening(api, say);
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
@@ -62,10 +52,14 @@ export function Board({ place }: { place: Place }) {
     live?.rename(text);
   };
   const retry = () => (live ? live.retry() : window.location.reload());
-  const viewLink = async () => {
+  const viewLink = useCallback(async () => {
     if (!live) throw new Error('not live yet');
     return window.location.origin + (await live.viewPath());
-  };
+  }, [live]);
+  const drawing = useMemo(
+    () => (isView ? undefined : { onOpen: opening.choose, viewLink }),
+    [isView, opening, viewLink],
+  );
   return (
     <main
       className="board"
@@ -73,30 +67,16 @@ export function Board({ place }: { place: Place }) {
       data-standing={view.connection.standing}
       onDropCapture={isView ? undefined : opening.onDrop}
     >
-      <Excalidraw
-        excalidrawAPI={setApi}
-        initialData={INITIAL}
+      <Canvas
         theme={theme}
-        isCollaborating
-        viewModeEnabled={isView}
-        aiEnabled={false}
-        autoFocus
-        handleKeyboardGlobally
-        validateEmbeddable={false}
-        UIOptions={UI_OPTIONS}
-        onChange={(elements, _state, files) => {
-          setEmpty(!elements.some((element) => !element.isDeleted));
-          live?.look(elements, files);
-        }}
-        onPointerUpdate={({ pointer, button }) => live?.point({ pointer, button })}
-      >
-        <Menu
-          choice={choice}
-          choose={choose}
-          drawing={isView ? undefined : { onOpen: opening.choose, viewLink }}
-          say={say}
-        />
-      </Excalidraw>
+        live={live}
+        onReady={setApi}
+        onEmpty={setEmpty}
+        choice={choice}
+        choose={choose}
+        drawing={drawing}
+        say={say}
+      />
       {empty && !isView && <Hint />}
       {isView ? (
         <ViewerPanel view={view} onRetry={retry} />
@@ -110,6 +90,10 @@ export function Board({ place }: { place: Place }) {
 
 /** Drawings out of files: chosen in a dialog, or dropped. */
 function useOpening(api: ExcalidrawImperativeAPI | undefined, say: (message: string) => void) {
+  return useMemo(() => openingFor(api, say), [api, say]);
+}
+
+function openingFor(api: ExcalidrawImperativeAPI | undefined, say: (message: string) => void) {
   const open = async (file: File) => {
     const { importDrawing } = await import('./live/import.js');
     if (api) await importDrawing(api, file);

@@ -2,7 +2,7 @@
  * Light or dark. It serves the page and the editor, which must agree.
  * Invariant: unless somebody chose, the system decides, and goes on deciding while the page is open.
  */
-import { useEffect, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
 import { pageMemory } from '../who/name.js';
 
 export type Choice = 'system' | 'light' | 'dark';
@@ -28,12 +28,9 @@ export function useTheme(): { theme: Theme; choice: Choice; choose: (choice: Cho
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
-  return {
-    theme,
-    choice,
-    choose: (next) => {
-      pageMemory()?.setItem(KEY, next);
-      setChoice(next);
-    },
-  };
+  const choose = useCallback((next: Choice) => {
+    pageMemory()?.setItem(KEY, next);
+    setChoice(next);
+  }, []);
+  return { theme, choice, choose };
 }
