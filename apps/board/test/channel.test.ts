@@ -11,7 +11,8 @@
  * head (19); a gap that forgets nothing (63), or what is unsent too (92), or publishes everything (50); an offset that is
  * kept while the log is read anew (3); a log wiped (31) or cut short (52) and taken for true; what the channel has
  * lost and we have, not doubted (68); peers met before the board is level (16); a publish taken for stored before the channel was
- * read to its place (19), or although no element stands there (35); keys without an element not kept with the board (91).
+ * read to its place (19), or although no element stands there (35); keys without an element not kept with the board (91); an element that is taken
+ * to stand where something else has come since (1).
  */
 import { describe, expect, test } from 'vitest';
 import { BoardChannel } from '../src/sync/channel.js';
@@ -150,8 +151,12 @@ class Page {
       },
       read: (after, ticket) => {
         const request = () => {
-          this.channel.page(ticket, world.log.read(after));
-          this.compare();
+          const page = world.log.read(after);
+          // What is followed may overtake it.
+          this.requests.unshift(() => {
+            this.channel.page(ticket, page);
+            this.compare();
+          });
         };
         if (this.isConnected) this.requests.push(request);
       },
@@ -462,13 +467,20 @@ function struggle(world: World, steps: number, { gaps, wipes }: Weather): void {
   }
 }
 
+/** A version that nobody can beat. */
+const LAST = 'zzzz';
+
 /** Puts something that is no element under somebody's key, sometimes with a version that nobody can beat. */
 function spoil(world: World): void {
   const { random } = world;
   const key = `e${below(7, random)}`;
   const count = Number.parseInt(world.log.ever.get(key) ?? '0', 16);
   // The second is beaten by the next edit but one, which somebody may have made already.
-  const version = random() < 0.2 ? 'zzzz' : `${(count + 1).toString(16).padStart(14, '0')}.00000000`;
+  const version = random() < 0.2 ? LAST : `${(count + 1).toString(16).padStart(14, '0')}.00000000`;
+  put(world, key, version);
+}
+
+function put(world: World, key: string, version: string): void {
   world.log.publish({ key, version, isTombstone: false, text: '{"type":"nothing"}' });
 }
 
@@ -643,6 +655,26 @@ describe('what is no element hides no loss: it is replaced, or what cannot be sa
       }
     });
   }
+});
+
+test('a page that was read before something else took the place of an element brings it back for nobody', () => {
+  const world = new World(seeded(1), ['ann', 'bob']);
+  world.hasVandal = true;
+  world.isLinked = false;
+  const [ann, bob] = [...world.pages.values()];
+  const draw = () => ann?.edit(world.random, { id: 'e0', isDeleted: false });
+  draw();
+  world.settle(['ann', 'bob']);
+  bob?.drop();
+  draw();
+  world.settle(['ann']);
+  bob?.connect();
+  bob?.requests.shift()?.();
+  put(world, 'e0', LAST);
+  bob?.hearOne();
+  world.settle(['ann', 'bob']);
+  for (const { name, channel } of world.pages.values())
+    expect(channel.unsent.state.obstacles.taken, name).toBe(1);
 });
 
 describe('a log that is wiped is filled again by whoever has the board', () => {

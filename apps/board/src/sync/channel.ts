@@ -117,7 +117,7 @@ export class BoardChannel {
   /** Goes on from a copy: what it held is in the replica already. */
   resume(offset: string, unsent: Iterable<string>, foreign: Foreign['all'] = []): void {
     this.#cursor = offset;
-    for (const [key, version] of foreign) this.#foreign.note(key, version);
+    for (const [key, version] of foreign) this.#foreign.note(key, version, offset);
     for (const id of unsent) this.unsent.add(id, this.#world.now());
   }
 
@@ -223,6 +223,8 @@ export class BoardChannel {
       return;
     }
     const { id } = element;
+    // Pages and what is followed may overtake each other: this was so, and is no more.
+    if (this.#foreign.isNewerThan(message.offset, id)) return;
     const version = String(message['@version']);
     this.#foreign.forget(id);
     const outcome = this.#replica.put(element, 'channel');
@@ -240,7 +242,8 @@ export class BoardChannel {
     const keyed = keyedOf(message);
     if (!keyed) return;
     const { key, version } = keyed;
-    this.#foreign.note(key, version);
+    if (this.#foreign.isNewerThan(message.offset, key)) return;
+    this.#foreign.note(key, version, message.offset);
     if (this.#anew) {
       this.#anew.seen.add(key);
       this.#anew.isKnown ||= !isAfter(message.offset, this.#anew.cursor);
