@@ -119,6 +119,9 @@ export class BoardChannel {
     this.#cursor = offset;
     for (const [key, version] of foreign) this.#foreign.note(key, version, offset);
     for (const id of unsent) this.unsent.add(id, this.#world.now());
+    // Of a copy that was never whole, only the log says what has been deleted since.
+    const isHalf = offset === BEGINNING && [...this.#replica.ids()].some((id) => !this.unsent.has(id));
+    if (isHalf) this.#anew = { cursor: offset, seen: new Set(), isKnown: true, isShort: false };
   }
 
   connected(): void {
