@@ -7,7 +7,7 @@
 export function idle(longest = 0): Promise<void> {
   return new Promise((done) => {
     // Not every browser knows when it is idle.
-    if ('requestIdleCallback' in window) requestIdleCallback(() => done(), { timeout: longest });
+    if ('requestIdleCallback' in globalThis) requestIdleCallback(() => done(), { timeout: longest });
     else setTimeout(done);
   });
 }

@@ -24,7 +24,7 @@ export class Copy {
   readonly #store: Store | undefined;
   readonly #pace = new Pace(WRITE_EVERY, () => void this.#writeBesides());
   #channel: BoardChannel | undefined;
-  /** What was written last. */
+  /** How far everything goes that was written. */
   #place: KeptPlace | undefined;
   #writing = 0;
   #isBesides = false;
@@ -98,10 +98,12 @@ export class Copy {
     const gone = ids.filter((id) => !this.#replica.get(id));
     const changed = ids.flatMap((id) => this.#kept(id, channel.unsent.has(id)));
     // What is kept may be ahead of its place, and is read once more then; it is never behind.
-    if (this.#follower.waiting === 0) this.#place = { offset: channel.offset, foreign: channel.foreign };
+    const isAll = this.#follower.waiting === 0;
+    const place = isAll ? { offset: channel.offset, foreign: channel.foreign } : this.#place;
     this.#writing += 1;
     try {
-      await this.#store.write(this.#place ?? NOWHERE, changed, gone);
+      await this.#store.write(place ?? NOWHERE, changed, gone);
+      this.#place = place;
       this.#hasFailed = false;
     } catch {
       // Full, or forbidden meanwhile. It is tried again with the next change; `isBehind` tells until then.
