@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { WebSocket } from 'ws';
 import { type Client, type ClientOptions, createClient } from '../src/channels/client.js';
 import { LiveRoom, type Room, type RoomOptions } from '../src/rooms/room.js';
+import { Rooms } from '../src/rooms/rooms.js';
 import { mint, Node, until } from './node.js';
 import { Blocked } from './visitors.js';
 import { FakeConnection, network, reset, setNetwork } from './wires.js';
@@ -471,6 +472,36 @@ describe('refusals', () => {
     await expect(client.unsubscribe('live:taken')).rejects.toMatchObject({ code: 'conflict' });
     await room.leave();
     await client.subscribe('live:taken');
+  });
+
+  test('a room that is entered while another stream takes the place of this one', async () => {
+    const unfollowed: string[] = [];
+    let follows: (() => void) | undefined;
+    const rooms = new Rooms({
+      ...{ state: () => ({ kind: 'idle' }), ask: () => undefined, random: () => 0, fault: () => {} },
+      follow: () =>
+        new Promise<void>((done) => {
+          follows = done;
+        }),
+      unfollow: (channel) => unfollowed.push(channel),
+      ...{ publish: async () => {}, ice: async () => {}, Connection: undefined },
+    });
+    const entering = rooms.enter('room', { channel: 'live:late' });
+    await until(() => follows !== undefined);
+    rooms.hear('replaced', {});
+    follows?.();
+    await expect(entering).rejects.toMatchObject({ code: 'closed' });
+    expect(unfollowed).toEqual(['live:late']);
+  });
+
+  test('a second room in the channel of a first, which hears as before', async () => {
+    const [id, channel] = [fresh(), 'live:shared'];
+    const ann = await enter('ann', id, { channel });
+    const bob = await enter('bob', id, { channel });
+    await until(() => [ann, bob].every(({ room }) => room.peers.length === 1));
+    await expect(ann.client.room(fresh(), { channel })).rejects.toMatchObject({ code: 'conflict' });
+    bob.room.broadcast('still there?');
+    await until(() => ann.heard.bob?.length === 1);
   });
 
   test('twice, too large, nothing at all', async () => {

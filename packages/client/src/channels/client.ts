@@ -300,8 +300,14 @@ class ChannelClient<Value> implements Client<Value> {
       state: () => this.state,
       ask: (command, answered) => this.#driver.ask(command, answered),
       follow: async (channel, take, gap) => {
-        if (!this.#followers.has(channel)) this.#taken.set(channel, { take, gap });
-        await this.subscribe(channel);
+        const isFree = !this.#followers.has(channel);
+        if (isFree) this.#taken.set(channel, { take, gap });
+        try {
+          await this.subscribe(channel);
+        } catch (error) {
+          if (isFree) this.#taken.delete(channel);
+          throw error;
+        }
       },
       unfollow: (channel) => {
         if (this.#taken.delete(channel)) void this.unsubscribe(channel);

@@ -42,7 +42,7 @@ const MAXLEN = 1_000;
 interface Entry {
   room: LiveRoom;
   channel: string;
-  /** Whether we hear those who are told of us. */
+  /** Whether the channel is ours, and we hear those who are told of us. */
   isFollowed: boolean;
   /** Whether the server has us in it, as far as we know. */
   isIn: boolean;
@@ -85,8 +85,9 @@ export class Rooms {
         for (const message of messages) room.take(message);
       };
       await this.#world.follow(channel, take, () => room.gap());
+      entry.isFollowed = true;
+      if (this.#all.get(id) !== entry) throw new ClientError('closed', `${id} was left meanwhile`);
       await new Promise<void>((done, failed) => {
-        entry.isFollowed = true;
         entry.entered = { done, failed };
         this.#join(id, entry);
       });
@@ -196,9 +197,10 @@ export class Rooms {
   }
 
   #forget(id: string, entry: Entry): void {
-    if (this.#all.get(id) !== entry) return;
-    this.#all.delete(id);
-    this.#world.unfollow(entry.channel);
+    if (this.#all.get(id) === entry) this.#all.delete(id);
+    // What it never had is not its to give up: it may be another room's.
+    if (entry.isFollowed) this.#world.unfollow(entry.channel);
+    entry.isFollowed = false;
   }
 
   async #loadMesh(): Promise<void> {
