@@ -3,7 +3,7 @@
  * Invariant: shown a token that is still valid, the server keeps the identity, so a guest stays who they are.
  */
 import { isRecord } from './check.js';
-import { type Fetch, ownFetch, request } from './http.js';
+import { type Fetch, isRefusal, ownFetch, request } from './http.js';
 import { readToken, Tokens } from './tokens.js';
 
 export interface Grant {
@@ -15,13 +15,14 @@ export type Access = (signal: AbortSignal, held?: string) => Promise<Grant>;
 
 /** Anonymous access: `POST /access` under a name. `username` is asked for each time, since people rename themselves. */
 export function anonymousAccess(base: string, username: () => string, fetch: Fetch): Access {
+  const ask = (signal: AbortSignal, token?: string) =>
+    request(fetch, `${base}/access`, { method: 'POST', token, body: { username: username() }, signal });
   return async (signal, held) => {
     const isValid = held !== undefined && (readToken(held).expires ?? 0) > Date.now();
-    const answer = await request(fetch, `${base}/access`, {
-      method: 'POST',
-      token: isValid ? held : undefined,
-      body: { username: username() },
-      signal,
+    const answer = await ask(signal, isValid ? held : undefined).catch((error) => {
+      // The server may have another secret now: whoever we were, nobody knows us.
+      if (isValid && isRefusal(error)) return ask(signal);
+      throw error;
     });
     if (!isRecord(answer) || typeof answer.token !== 'string')
       throw new Error('/access answered without a token');

@@ -87,6 +87,11 @@ export async function expectOk(response: Response): Promise<Response> {
   throw new HttpError(response.status, code, detail || `the server answered ${response.status}`, retryAfter);
 }
 
+/** Whether the server will not have who asks. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof HttpError && (error.status === 401 || error.status === 403);
+}
+
 /** Worth another attempt with the same request: the network failed, or the server was busy. */
 export function isPassing(error: unknown): boolean {
   return !(error instanceof HttpError) || error.status === 429 || error.status >= 500;

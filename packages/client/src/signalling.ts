@@ -7,7 +7,16 @@
 import { type Access, anonymousAccess, nameOf } from './access.js';
 import { backoff } from './backoff.js';
 import { asError, WireError } from './check.js';
-import { type Asking, type Fetch, HttpError, isPassing, ownFetch, request, segment } from './http.js';
+import {
+  type Asking,
+  type Fetch,
+  HttpError,
+  isPassing,
+  isRefusal,
+  ownFetch,
+  request,
+  segment,
+} from './http.js';
 import { Listeners } from './listeners.js';
 import { Pause } from './pause.js';
 import { persist, RELAY_ATTEMPTS } from './persist.js';
@@ -200,7 +209,7 @@ export class Signalling {
   #judge(error: unknown, isNew: boolean): { wait: number; reason: string } {
     const reason = asError(error).message;
     if (!(error instanceof HttpError)) return { wait: this.#wait(), reason };
-    if (error.status === 401 || error.status === 403) {
+    if (isRefusal(error)) {
       // A token the server has just issued will not become better; an old one has expired, or the secret has changed.
       if (isNew) this.#stop('refused', reason);
       this.#tokens.forget();
