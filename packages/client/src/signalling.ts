@@ -285,6 +285,8 @@ export class Signalling {
   async #join(room: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#post(`/${segment(room)}/join`, Number.POSITIVE_INFINITY);
+      // It was left before the server had us in it.
+      if (!this.#rooms.has(room)) await this.#leave(room);
     } catch (error) {
       if (!signal.aborted) this.#fault(error);
     }

@@ -100,6 +100,20 @@ test('a room that is left between two streams is left when the second stands', a
   expect(server.posts[1]?.path).toBe('/room/leave');
 });
 
+test('a room that is left before the server has us in it is left once more', async () => {
+  let refusals = 0;
+  server.answer = (_method, path) => {
+    if (path !== '/room/join' || refusals > 0) return undefined;
+    refusals += 1;
+    void signalling.leave('room');
+    return Response.json({ code: 'conflict' }, { status: 409 });
+  };
+  signalling.join('room');
+  await live();
+  await server.until(() => server.posts.length === 3);
+  expect(server.posts.map(({ path }) => path)).toEqual(['/room/leave', '/room/join', '/room/leave']);
+});
+
 test('a name that leads elsewhere is a fault, and no request', async () => {
   for (const room of ['..', '', '\ud800', 'a/b?c']) signalling.join(room);
   await live();
