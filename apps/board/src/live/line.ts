@@ -60,14 +60,7 @@ export class Line {
   start(): void {
     if (this.#client && this.state.kind !== 'stopped') return;
     if (this.#client) this.stop();
-    let last: string | undefined;
-    const client = createClient({
-      cache: false,
-      getToken: async () => {
-        last = await this.#pass.token(last);
-        return last;
-      },
-    });
+    const client = createClient({ cache: false, getToken: this.#pass.source() });
     this.#client = client;
     client.on('connect', () => {
       this.#error = '';

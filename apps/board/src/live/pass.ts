@@ -35,8 +35,14 @@ export class Pass {
     return this.#asking;
   }
 
-  /** As the signalling wants it. */
-  readonly access: Access = async (_signal, held) => ({ token: await this.token(held) });
+  /** Tokens for one who keeps a connection, and asks when the last one has served its time or was refused. */
+  source(): () => Promise<string> {
+    let last: string | undefined;
+    return async () => {
+      last = await this.token(last);
+      return last;
+    };
+  }
 
   async #renew(): Promise<string> {
     // Never aborted: others may be waiting for it.

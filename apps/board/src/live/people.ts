@@ -38,7 +38,8 @@ export class People {
 
   constructor(room: string, name: string, pass: Pass, replica: Replica, world: PeopleWorld) {
     this.#world = world;
-    this.#signalling = new Signalling({ access: pass.access });
+    const token = pass.source();
+    this.#signalling = new Signalling({ access: async () => ({ token: await token() }) });
     this.#company = new Company(this.#signalling, (happening) => this.#count(happening));
     if (typeof RTCPeerConnection === 'function') {
       this.#mesh = new Mesh(this.#company);
