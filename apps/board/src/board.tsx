@@ -12,7 +12,7 @@ import {
   useState,
   useSyncExternalStore,
 } from 'react';
-import type { Live, Place } from './live/live.js';
+import type { Live, Place, prepare } from './live/live.js';
 import { BEFORE, UNLOADED } from './live/view.js';
 import { keepPage } from './offline.js';
 import { Canvas } from './ui/canvas.js';
@@ -27,13 +27,19 @@ const TOAST = 3_000;
 
 const silence = () => () => undefined;
 
-export function Board({ place }: { place: Place }) {
+export interface BoardProps {
+  place: Place;
+  /** The part that goes live. */
+  begin: Promise<ReturnType<typeof prepare>>;
+}
+
+export function Board({ place, begin }: BoardProps) {
   const isView = place.kind === 'view';
   const { theme, choice, choose } = useTheme();
   const [name, setName] = useState(() => recallName(pageMemory(), Math.random));
   const [empty, setEmpty] = useState(true);
   const [api, setApi] = useState<ExcalidrawImperativeAPI>();
-  const loaded = useLive(api, place, name.text);
+  const loaded = useLive(api, begin, name.text);
   const live = typeof loaded === 'string' ? undefined : loaded;
   const view = useSyncExternalStore(
     live ? (watcher) => live.watch(watcher) : silence,
@@ -136,14 +142,10 @@ function useWarning(live: Live | undefined): void {
   }, [live]);
 }
 
-/** The part that goes live, on its way while the editor is set up. Whoever waits for it is told of a failure. */
-const loading = import('./live/live.js');
-loading.catch(() => undefined);
-
 /** Goes live once the editor stands and has been painted: the connection is no part of the first load. */
 function useLive(
   api: ExcalidrawImperativeAPI | undefined,
-  place: Place,
+  begin: BoardProps['begin'],
   name: string,
 ): Live | 'loading' | 'unloaded' {
   const [live, setLive] = useState<Live | 'loading' | 'unloaded'>('loading');
@@ -154,9 +156,9 @@ function useLive(
     let wanted = true;
     let started: Live | undefined;
     const start = async () => {
-      const { Live: Loaded } = await loading;
+      const goLive = await begin;
       if (!wanted) return;
-      started = new Loaded(api, place, called.current);
+      started = goLive(api, called.current);
       window.inkwire = started.insight;
       setLive(started);
     };
@@ -167,6 +169,6 @@ function useLive(
       wanted = false;
       started?.end();
     };
-  }, [api, place]);
+  }, [api, begin]);
   return live;
 }

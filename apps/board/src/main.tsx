@@ -21,5 +21,9 @@ const id = decodeURIComponent(window.location.pathname.slice(1));
 const place: Place = { kind: id.startsWith('v.') ? 'view' : 'room', id };
 document.title = place.kind === 'view' ? 'Inkwire' : `Inkwire – ${id}`;
 
+// On its way while the editor is set up; whoever waits for it is told of a failure.
+const begin = import('./live/live.js').then(({ prepare }) => prepare(place));
+begin.catch(() => undefined);
+
 const root = document.getElementById('root');
-if (root) createRoot(root).render(<Board place={place} />);
+if (root) createRoot(root).render(<Board place={place} begin={begin} />);

@@ -40,10 +40,23 @@ export function keepPage(): void {
 async function keepByWorker(): Promise<void> {
   const { serviceWorker } = navigator;
   if (!serviceWorker) throw new Error('no service workers here');
-  await serviceWorker.register(WORKER, { scope: '/', updateViaCache: 'none' });
-  const { active } = await serviceWorker.ready;
+  const registration = await serviceWorker.register(WORKER, { scope: '/', updateViaCache: 'none' });
+  const worker = await workerOf(registration);
   const used = performance.getEntriesByType('resource').map(({ name }) => name);
-  active?.postMessage({ used });
+  worker.postMessage({ used });
+}
+
+/** The first worker has to be installed; that fails where a part cannot be had, as in the midst of an upgrade. */
+function workerOf({ active, waiting, installing }: ServiceWorkerRegistration): Promise<ServiceWorker> {
+  const worker = active ?? waiting ?? installing;
+  return new Promise((done, failed) => {
+    const look = () => {
+      if (worker?.state === 'activating' || worker?.state === 'activated') done(worker);
+      else if (!worker || worker.state === 'redundant') failed(new Error('the worker was not installed'));
+    };
+    worker?.addEventListener('statechange', look);
+    look();
+  });
 }
 
 /** Into the browser's own cache. */

@@ -76,24 +76,28 @@ export class Copy {
   }
 
   /** Writes what has changed, all of it and now: the page may be going. */
-  write(): Promise<void> {
-    return this.#write(Number.POSITIVE_INFINITY);
+  async write(): Promise<void> {
+    await this.#write(Number.POSITIVE_INFINITY);
   }
 
   /** The same beside whatever else the page does, in portions: a large board has just come, and is to be seen first. */
   async #writeBesides(): Promise<void> {
     if (this.#isBesides) return;
     this.#isBesides = true;
+    let written = 0;
     do {
       await idle(LONGEST_NOISE);
-      await this.#write(PORTION);
-    } while (this.#follower.waiting > 0 && !this.#hasFailed && !this.#isReading);
+      written = await this.#write(PORTION);
+      // What is less than a portion is what has changed meanwhile, and has the time of any change.
+    } while (written === PORTION && !this.#hasFailed && !this.#isReading);
     this.#isBesides = false;
+    if (!this.#hasFailed) this.request();
   }
 
-  async #write(most: number): Promise<void> {
+  /** Answers how many elements that were. */
+  async #write(most: number): Promise<number> {
     const channel = this.#channel;
-    if (!this.#store || !channel || !this.#isDue()) return;
+    if (!this.#store || !channel || !this.#isDue()) return 0;
     const ids = this.#follower.take(most);
     const gone = ids.filter((id) => !this.#replica.get(id));
     const changed = ids.flatMap((id) => this.#kept(id, channel.unsent.has(id)));
@@ -111,6 +115,7 @@ export class Copy {
       for (const id of ids) this.#follower.mark(id);
     }
     this.#writing -= 1;
+    return ids.length;
   }
 
   end(): void {

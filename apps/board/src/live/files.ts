@@ -190,7 +190,15 @@ export class Files {
   }
 
   async #request(id: string, init: RequestInit): Promise<Response> {
-    const headers = { ...init.headers, authorization: `Bearer ${await this.#pass.token()}` };
+    const token = await this.#pass.token();
+    const response = await this.#ask(id, init, token);
+    if (response.status !== 401 && response.status !== 403) return response;
+    // The server may not know this token any more; another will do then.
+    return this.#ask(id, init, await this.#pass.token(token));
+  }
+
+  #ask(id: string, init: RequestInit, token: string): Promise<Response> {
+    const headers = { ...init.headers, authorization: `Bearer ${token}` };
     return fetch(`/rooms/${this.#place}/files/${id}`, { ...init, headers });
   }
 }

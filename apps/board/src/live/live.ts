@@ -33,6 +33,12 @@ const SHOW_PART_EVERY = 2_000;
 /** What the page is of: a room, to draw in; or the view of one, to look at. */
 export type Place = { kind: 'room' | 'view'; id: string };
 
+/** A board's beginning without the editor: what this browser has kept is read while the editor is set up. */
+export function prepare(place: Place): (api: ExcalidrawImperativeAPI, name: string) => Live {
+  const kept = Store.find(place.id);
+  return (api, name) => new Live(api, place, name, kept);
+}
+
 export interface Pointer {
   pointer: { x: number; y: number; tool: 'pointer' | 'laser' };
   button: 'down' | 'up';
@@ -81,7 +87,8 @@ export class Live {
   #images: BinaryFiles = {};
   #view: View;
 
-  constructor(api: ExcalidrawImperativeAPI, place: Place, name: string) {
+  /** `kept`: the store of the place. */
+  constructor(api: ExcalidrawImperativeAPI, place: Place, name: string, kept: Promise<Store | undefined>) {
     this.#place = place;
     this.#name = name;
     this.#editor = new Editor(api);
@@ -95,7 +102,7 @@ export class Live {
     this.#undo = this.#watchPage();
     this.#tick = setInterval(() => this.#flush(), TICK);
     this.look(this.#editor.scene());
-    void this.#begin();
+    void this.#begin(kept);
   }
 
   get view(): View {
@@ -188,9 +195,9 @@ export class Live {
   }
 
   /** First what this browser has kept, at once; then the channel, and the people. */
-  async #begin(): Promise<void> {
+  async #begin(kept: Promise<Store | undefined>): Promise<void> {
     const { id, kind } = this.#place;
-    const store = await Store.find(id);
+    const store = await kept;
     const copy = new Copy(this.#replica, store);
     const files = new Files(id, this.#pass, this.#replica, store, {
       show: (images) => this.#editor.addFiles(images),

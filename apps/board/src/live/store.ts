@@ -55,15 +55,19 @@ type FileRecord = KeptFile & { room: string };
 export class Store {
   readonly #database: IDBDatabase;
   readonly #room: string;
+  /** What was kept when it was opened, until somebody takes it. */
+  #found: Promise<KeptBoard> | undefined;
 
   private constructor(database: IDBDatabase, room: string) {
     this.#database = database;
     this.#room = room;
     // Another page wants a newer format: it must not wait for us.
     database.onversionchange = () => database.close();
+    this.#found = this.#read();
+    this.#found.catch(() => undefined);
   }
 
-  /** The store of a room; `undefined` where the browser keeps nothing. */
+  /** The store of a room, which begins to read what it keeps of it; `undefined` where the browser keeps nothing. */
   static find(room: string): Promise<Store | undefined> {
     const late = new Promise<undefined>((done) => setTimeout(done, PATIENCE));
     return Promise.race([Store.#open(room).catch(() => undefined), late]);
@@ -79,7 +83,13 @@ export class Store {
     return new Store(await answer(request), room);
   }
 
-  async load(): Promise<KeptBoard> {
+  load(): Promise<KeptBoard> {
+    const found = this.#found ?? this.#read();
+    this.#found = undefined;
+    return found;
+  }
+
+  async #read(): Promise<KeptBoard> {
     const transaction = this.#database.transaction(['boards', 'elements']);
     const board = answer<BoardRecord | undefined>(transaction.objectStore('boards').get(this.#room));
     const elements = answer<ElementRecord[]>(transaction.objectStore('elements').getAll(all(this.#room)));

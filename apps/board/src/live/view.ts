@@ -191,12 +191,12 @@ function stuckOf({ unsent: { count, obstacles }, isKept, refusal }: Circumstance
   const said = refusal ? `The server says: ${refusal.message}.` : 'The server gave no reason.';
   const wayOut = 'To keep it, choose “Save to…” in the menu, and “Open a drawing…” on another board.';
   // The server has messages of another sort under the room's name: no board will ever be kept there.
-  const isForeign = refusal?.code === 'conflict';
-  const title = isForeign ? 'This board cannot be saved' : 'Not everything is saved';
-  const why = isForeign
+  const isPlain = refusal?.code === 'conflict';
+  const title = isPlain ? 'This board cannot be saved' : 'Not everything is saved';
+  const why = isPlain
     ? 'Its address was used for something else before, so the server stores nothing that is drawn here.'
     : `The server refused a part of what is drawn here. ${said}`;
-  const notice = { title, text: `${why} ${where} ${wayOut}`, offersBoard: isForeign };
+  const notice = { title, text: `${why} ${where} ${wayOut}`, offersBoard: isPlain };
   return { ...named, detail: `${title}. ${said} ${where}`, notice };
 }
 
