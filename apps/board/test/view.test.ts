@@ -82,7 +82,7 @@ describe('the standing is never better than the truth', () => {
     const unsent: UnsentState = { ...nothing, count: 2, obstacles: { ...NONE, taken: 1, untold: 1 } };
     const { detail } = connectionOf(live, { ...well, unsent });
     expect(detail).toMatch(
-      /make a copy of it, and delete the first one.*nobody else sees it.*kept in this browser/,
+      /make a copy of it, and delete the first one.*nobody else sees it.*on this page only/,
     );
   });
 

@@ -3,9 +3,13 @@
  * Invariant: what is made in the editor is `here`, what comes into it is from a peer or the channel; neither is ever taken
  * for the other, so nothing echoes.
  */
+import type { BoardElement } from '../sync/element.js';
 import type { Follower, Replica } from '../sync/replica.js';
 import { compare, type SceneElement, Seen, type Translate } from '../sync/scene.js';
 import type { Editor } from './editor.js';
+
+/** Elements that take the editor so long that what is looked at is shown before them. */
+const MANY = 1_000;
 
 export class Binding {
   readonly #editor: Editor;
@@ -43,10 +47,14 @@ export class Binding {
   show(): void {
     const inHand = this.#editor.inHand();
     this.#showGone();
-    const due = [...this.#follower.peek()].filter(({ element }) => !inHand.has(element.id));
+    const due: BoardElement[] = [];
+    for (const { element } of this.#follower.peek()) if (!inHand.has(element.id)) due.push(element);
     if (due.length === 0) return;
-    this.#editor.merge(due.map(({ element }) => element));
-    for (const { element } of due) this.#follower.unmark(element.id);
+    const first = due.length > MANY ? this.#editor.inSight(due) : [];
+    // The rest comes with the next frame: the editor tells of the change, and something waits.
+    const shown = first.length > 0 ? first : due;
+    this.#editor.merge(shown);
+    for (const { id } of shown) this.#follower.unmark(id);
   }
 
   /** What the channel no longer has is taken off, without a trace in anybody's history. */

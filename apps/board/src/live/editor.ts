@@ -61,11 +61,21 @@ export class Editor {
     this.#api.updateScene({ elements, captureUpdate: CaptureUpdateAction.NEVER });
   }
 
+  /** What of these is on the part of the board that is looked at. */
+  inSight(elements: readonly BoardElement[]): BoardElement[] {
+    const view = this.#view();
+    return elements.filter((element) => overlap(element as unknown as Box, view));
+  }
+
+  #view(): Box {
+    const { scrollX, scrollY, width, height, zoom } = this.#api.getAppState();
+    return { x: -scrollX, y: -scrollY, width: width / zoom.value, height: height / zoom.value };
+  }
+
   /** A board that has just arrived, all of it out of sight, would look blank: the view goes to it, once. */
   #findContent(): void {
     const elements = this.#api.getSceneElements();
-    const { scrollX, scrollY, width, height, zoom } = this.#api.getAppState();
-    const view = { x: -scrollX, y: -scrollY, width: width / zoom.value, height: height / zoom.value };
+    const view = this.#view();
     if (elements.length === 0 || elements.some((element) => overlap(element, view))) return;
     this.#api.scrollToContent(elements, { fitToContent: true, animate: false });
   }

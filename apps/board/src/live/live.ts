@@ -127,7 +127,7 @@ export class Live {
 
   /** Whether something would be lost if the page went now. */
   get isAtStake(): boolean {
-    return this.#unsent().count > 0 && !this.#isKept();
+    return this.#binding.untold > 0 || (this.#unsent().count > 0 && !this.#isKept());
   }
 
   /** Returns the way to stop watching. */

@@ -182,7 +182,9 @@ const WHY_STUCK: Record<Exclude<Obstacle, 'refused'>, string> = {
 /** Connected, and with something that is not in the channel and will not be. */
 function stuckOf({ unsent: { count, obstacles }, isKept, refusal }: Circumstances): Connection {
   const stuck = stuckIn(obstacles);
-  const where = `What is not saved is ${isKept ? 'kept in this browser' : 'on this page'} only.`;
+  // What no board will hold is not kept with the board either.
+  const place = isKept && obstacles.untold === 0 ? 'kept in this browser' : 'on this page';
+  const where = `What is not saved is ${place} only.`;
   const named = { standing: 'unsaved', label: `${stuck} not saved`, unsent: count } as const;
   if (obstacles.refused === 0) {
     const reasons = (['too-large', 'taken', 'untold'] as const).filter((why) => obstacles[why] > 0);

@@ -83,9 +83,11 @@ export class Unsent {
     let count = 0;
     let since: number | undefined;
     for (const [id, waiting] of this.#waiting) {
-      if (!waiting.isOurs) continue;
+      // Nobody can publish what is taken: it does not matter whose it is.
+      const isTaken = this.#isTaken(id);
+      if (!waiting.isOurs && !isTaken) continue;
       count += 1;
-      const why = this.#isTaken(id) ? 'taken' : waiting.stuck?.why;
+      const why = isTaken ? 'taken' : waiting.stuck?.why;
       if (why) obstacles[why] += 1;
       else since = Math.min(since ?? waiting.since, waiting.since);
     }
