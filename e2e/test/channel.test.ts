@@ -136,10 +136,15 @@ test('whatever is put in the place of an element, the page knows that it is not 
   ]);
   await saved(ann.page);
   const [first = ''] = (await boardOf(ann.page)).map(({ id }) => id);
-  const told = (text: string) =>
-    ann.page.locator('.standing', { hasText: text }).waitFor({ timeout: PATIENCE });
+  const told = (text: string, { page } = ann) =>
+    page.locator('.standing', { hasText: text }).waitFor({ timeout: PATIENCE });
   await takeKey(room, first);
   await told('1 not saved');
+  // Who comes later has it from her, and from nobody else.
+  const eve = await home.enter(room, { name: 'Eve' });
+  await told('1 not saved', eve);
+  await eve.page.getByRole('alert').getByText('make a copy of it').waitFor({ timeout: PATIENCE });
+  await home.leave(eve);
   await keeps(ann.page, 1);
   await ann.page.reload();
   await told('1 not saved');

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { boardOf, draw, linked, PATIENCE, sameBoard, saved, take, write } from '../src/board.js';
-import { drawingOf, drop, openDrawing, rectangle } from '../src/drawing.js';
+import { boardOf, draw, linked, PATIENCE, sameBoard, saved, shows, take, write } from '../src/board.js';
+import { drawingOf, drop, openDrawing, rectangle, stroke } from '../src/drawing.js';
 import { forgive, house, picture } from '../src/house.js';
 
 const home = house();
@@ -97,4 +97,51 @@ test('a drawing is opened, or dropped, beside what is there: the others see both
   // What is no drawing is said to be none.
   await drop(ann, 'broken.excalidraw', 'application/json', Buffer.from('{'));
   await ann.page.getByText('broken.excalidraw is no drawing').waitFor({ timeout: PATIENCE });
+});
+
+test('of a drawing with odd elements the others are opened, and what older editors left out is filled in', async () => {
+  const room = home.room();
+  const ann = await home.enter(room, { name: 'Ann' });
+  await saved(ann.page);
+  const { simulatePressure: _, pressures: __, ...oldStroke } = stroke(1);
+  const line = { startBinding: null, endBinding: null, startArrowhead: null, endArrowhead: 'arrow' };
+  const odd = [
+    null,
+    'rectangle',
+    { ...stroke(2), points: undefined },
+    {
+      ...stroke(3),
+      points: [
+        [0, 0],
+        ['a', 'b'],
+      ],
+    },
+    { ...stroke(4), points: [[0, 0], [5]] },
+    { ...rectangle(5), type: 'embeddable', link: 'https://example.org/' },
+    { ...rectangle(6), x: 'far' },
+  ];
+  const good = [
+    rectangle(7),
+    oldStroke,
+    { ...stroke(8), type: 'arrow', ...line },
+    { ...rectangle(9), version: 2 ** 52 },
+  ];
+  await openDrawing(ann, drawingOf([...odd, ...good]));
+  await ann.page
+    .getByText('7 elements are nothing for a board, and left out.')
+    .waitFor({ timeout: PATIENCE });
+  await shows(ann.page, ['many-1', 'many-7', 'many-8', 'many-9']);
+  await saved(ann.page);
+  // The page is alive, and so is what was opened.
+  await draw(ann.page, [
+    [300, 600],
+    [400, 650],
+  ]);
+  await ann.page.waitForFunction(() => window.inkwire?.board().length === 5, undefined, {
+    timeout: PATIENCE,
+  });
+  await saved(ann.page);
+  const bob = await home.enter(room, { name: 'Bob' });
+  await sameBoard(bob.page, ann.page);
+  await picture(ann.page, 'odd-drawing');
 });

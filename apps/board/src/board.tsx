@@ -51,7 +51,7 @@ export function Board({ place, begin }: BoardProps) {
     if (isLive) keepPage();
   }, [isLive]);
   const say = useCallback((message: string) => api?.setToast({ message, duration: TOAST }), [api]);
-  const opening = useOpening(api, say);
+  const opening = useOpening(live, say);
   const rename = (typed: string) => {
     const text = tidyName(typed) ?? name.text;
     setName(keepName(pageMemory(), text));
@@ -95,14 +95,16 @@ export function Board({ place, begin }: BoardProps) {
 }
 
 /** Drawings out of files: chosen in a dialog, or dropped. */
-function useOpening(api: ExcalidrawImperativeAPI | undefined, say: (message: string) => void) {
-  return useMemo(() => openingFor(api, say), [api, say]);
+function useOpening(live: Live | undefined, say: (message: string) => void) {
+  return useMemo(() => openingFor(live, say), [live, say]);
 }
 
-function openingFor(api: ExcalidrawImperativeAPI | undefined, say: (message: string) => void) {
+function openingFor(live: Live | undefined, say: (message: string) => void) {
   const open = async (file: File) => {
-    const { importDrawing } = await import('./live/import.js');
-    if (api) await importDrawing(api, file);
+    if (!live) throw new Error('This page is not ready for it yet.');
+    const leftOut = await live.open(file);
+    const elements = leftOut === 1 ? '1 element is' : `${leftOut} elements are`;
+    if (leftOut > 0) say(`${elements} nothing for a board, and left out.`);
   };
   const tryOpen = (file: File) =>
     void open(file).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)));

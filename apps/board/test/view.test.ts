@@ -100,7 +100,8 @@ describe('the standing is never better than the truth', () => {
     for (const { notice } of [foreign, refused]) expect(notice?.text).toContain('Save to…');
     // What is too large can be made smaller: no reason to leave.
     const large = { ...unsent, obstacles: { ...NONE, 'too-large': 1 } };
-    expect(connectionOf(live, { ...well, unsent: large })).not.toHaveProperty('notice');
+    const { notice } = connectionOf(live, { ...well, unsent: large });
+    expect(notice).toMatchObject({ text: expect.stringContaining('make it smaller'), offersBoard: false });
   });
 
   test('a dead link is dead, however things stand', () => {

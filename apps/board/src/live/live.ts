@@ -16,6 +16,7 @@ import { Copy } from './copy.js';
 import { Editor } from './editor.js';
 import { Files } from './files.js';
 import { Hand } from './hand.js';
+import { importDrawing } from './import.js';
 import { Line } from './line.js';
 import { Frames, Pace } from './pace.js';
 import { Pass, viewAccess } from './pass.js';
@@ -58,6 +59,7 @@ export interface Insight {
 }
 
 export class Live {
+  readonly #api: ExcalidrawImperativeAPI;
   readonly #pass: Pass;
   readonly #line: Line;
   readonly #channel: BoardChannel;
@@ -89,6 +91,7 @@ export class Live {
 
   /** `kept`: the store of the place. */
   constructor(api: ExcalidrawImperativeAPI, place: Place, name: string, kept: Promise<Store | undefined>) {
+    this.#api = api;
     this.#place = place;
     this.#name = name;
     this.#editor = new Editor(api);
@@ -161,6 +164,11 @@ export class Live {
   rename(name: string): void {
     this.#name = name;
     this.#people?.rename(name);
+  }
+
+  /** Puts the drawing in a file on the board; see `importDrawing`. */
+  open(file: File): Promise<number> {
+    return importDrawing(this.#api, file);
   }
 
   /** The address under which the board can be looked at, and not changed. */

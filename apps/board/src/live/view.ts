@@ -188,7 +188,8 @@ function stuckOf({ unsent: { count, obstacles }, isKept, refusal }: Circumstance
   const named = { standing: 'unsaved', label: `${stuck} not saved`, unsent: count } as const;
   if (obstacles.refused === 0) {
     const reasons = (['too-large', 'taken', 'untold'] as const).filter((why) => obstacles[why] > 0);
-    return { ...named, detail: `${reasons.map((why) => WHY_STUCK[why]).join(' ')} ${where}` };
+    const text = `${reasons.map((why) => WHY_STUCK[why]).join(' ')} ${where}`;
+    return { ...named, detail: text, notice: { title: 'Not everything is saved', text, offersBoard: false } };
   }
   const said = refusal ? `The server says: ${refusal.message}.` : 'The server gave no reason.';
   const wayOut = 'To keep it, choose “Save to…” in the menu, and “Open a drawing…” on another board.';
