@@ -10,6 +10,8 @@ import type { Editor } from './editor.js';
 
 /** Elements that take the editor so long that what is looked at is shown before them. */
 const MANY = 1_000;
+/** Frames until what is looked at has been drawn and is on the screen; the editor draws one after it is told. */
+const FRAMES = 3;
 
 export class Binding {
   readonly #editor: Editor;
@@ -17,12 +19,19 @@ export class Binding {
   readonly #follower: Follower;
   readonly #seen = new Seen();
   readonly #translate: Translate;
+  /** Frames until the rest is shown. */
+  #frames = 0;
 
   constructor(editor: Editor, replica: Replica, translate: Translate) {
     this.#editor = editor;
     this.#replica = replica;
     this.#translate = translate;
     this.#follower = replica.follow('peer', 'channel');
+  }
+
+  /** Whether only what is looked at is shown yet: the rest wants to be asked for with the next frame. */
+  get isHalfShown(): boolean {
+    return this.#frames > 0;
   }
 
   /** Whether something waits to be shown. */
@@ -45,14 +54,16 @@ export class Binding {
 
   /** Shows what has come, once per frame. What is in the hand waits until it is laid down. */
   show(): void {
+    if (this.#frames > 0) this.#frames -= 1;
+    if (this.#frames > 0) return;
     const inHand = this.#editor.inHand();
     this.#showGone();
     const due: BoardElement[] = [];
     for (const { element } of this.#follower.peek()) if (!inHand.has(element.id)) due.push(element);
     if (due.length === 0) return;
     const first = due.length > MANY ? this.#editor.inSight(due) : [];
-    // The rest comes with the next frame: the editor tells of the change, and something waits.
     const shown = first.length > 0 ? first : due;
+    if (shown !== due) this.#frames = FRAMES;
     this.#editor.merge(shown);
     for (const { id } of shown) this.#follower.unmark(id);
   }

@@ -74,8 +74,11 @@ export class Live {
   readonly #watchers = new Set<() => void>();
   readonly #send = new Pace(SEND_EVERY, () => this.#flush());
   readonly #point = new Pace(SEND_EVERY, () => this.#sendPointer());
-  readonly #show = new Frames(() => this.#binding.show());
-  readonly #showPart = new Pace(SHOW_PART_EVERY, () => this.#binding.show(), performance.now());
+  readonly #show = new Frames(() => {
+    this.#binding.show();
+    if (this.#binding.isHalfShown) this.#show.request();
+  });
+  readonly #showPart = new Pace(SHOW_PART_EVERY, () => this.#show.request(), performance.now());
   readonly #showPeople = new Frames(() => {
     if (this.#people) this.#editor.setCollaborators(this.#people.collaborators());
   });
