@@ -108,6 +108,11 @@ export async function boardOf(page: Page): Promise<Element[]> {
   return all.filter((element) => !element.isDeleted);
 }
 
+/** Their ids, in one order. */
+export async function idsOf(page: Page): Promise<string[]> {
+  return (await boardOf(page)).map(({ id }) => id).sort();
+}
+
 /** Waits until the living elements of the page are exactly these. */
 export async function shows(page: Page, ids: string[]): Promise<void> {
   await page.waitForFunction(
@@ -181,6 +186,13 @@ export async function draw(
   await midway?.();
   await page.mouse.up();
 }
+
+/** A short stroke from there. */
+export const drawLine = (page: Page, x: number, y: number): Promise<void> =>
+  draw(page, [
+    [x, y],
+    [x + 80, y + 60],
+  ]);
 
 /** Writes where the page is clicked, once the editor has its cursor there. The text tool is taken already. */
 export async function write(page: Page, at: Point, text: string): Promise<void> {

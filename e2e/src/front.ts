@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeWorker } from '../../apps/board/build/worker.js';
+import { listen } from './loopback.js';
 
 const BUILT = fileURLToPath(new URL('../../apps/board/dist', import.meta.url));
 
@@ -111,13 +112,9 @@ export async function startFront(target: string, edition: Edition): Promise<Fron
     near.on('error', () => far.destroy());
     near.on('close', () => far.destroy());
   });
-  await new Promise<void>((listening) => {
-    server.listen(0, '127.0.0.1', listening);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const url = await listen(server);
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url,
     serve: (next, lack = () => undefined) => {
       [serving, lacking] = [next, lack];
     },

@@ -2,7 +2,8 @@
  * A line between a page and the server that can be cut. It serves the tests of resuming.
  * Invariant: bytes pass unchanged, or not at all.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { listen } from './loopback.js';
 
 export interface Line {
   url: string;
@@ -65,14 +66,4 @@ export async function startLine(target: string): Promise<Line> {
         cut();
       }),
   };
-}
-
-function listen(server: Server): Promise<string> {
-  return new Promise((found) => {
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      if (address === null || typeof address === 'string') throw new Error('no port');
-      found(`http://127.0.0.1:${address.port}`);
-    });
-  });
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { rolldown } from 'rolldown';
+import { listen } from './loopback.js';
 
 const INDEX = fileURLToPath(new URL('../../packages/client/src/index.ts', import.meta.url));
 
@@ -52,13 +53,9 @@ export async function startWorkshop(files: Bundle): Promise<Workshop> {
     response.setHeader('content-type', code === undefined ? 'text/html' : 'text/javascript');
     response.end(code ?? page);
   });
-  await new Promise<void>((listening) => {
-    server.listen(0, '127.0.0.1', listening);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const url = await listen(server);
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url,
     close: () =>
       new Promise((done) => {
         server.close(() => done());

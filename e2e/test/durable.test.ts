@@ -1,7 +1,17 @@
-/** The board that remembers: whoever comes late, comes back, was offline or lost the server has it. */
-import type { Page } from 'playwright-core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { boardOf, draw, keeps, linked, PATIENCE, sameBoard, saved, shows, take } from '../src/board.js';
+import {
+  boardOf,
+  draw,
+  drawLine,
+  idsOf,
+  keeps,
+  linked,
+  PATIENCE,
+  sameBoard,
+  saved,
+  shows,
+  take,
+} from '../src/board.js';
 import type { Visitor } from '../src/browser.js';
 import { forgive, house, picture } from '../src/house.js';
 import { type Line, startLine } from '../src/proxy.js';
@@ -27,16 +37,6 @@ async function line(): Promise<Line> {
 /** Complaints that a network which is not there is bound to cause. */
 const ofTheNetwork = /ERR_|WebSocket connection/;
 
-const stroke = (page: Page, x: number, y: number) =>
-  draw(page, [
-    [x, y],
-    [x + 80, y + 60],
-  ]);
-
-async function ids(page: Page): Promise<string[]> {
-  return (await boardOf(page)).map(({ id }) => id).sort();
-}
-
 test('a late joiner sees the board when everybody else has gone', async () => {
   const room = home.room();
   const ann = await home.enter(room, { name: 'Ann' });
@@ -46,7 +46,7 @@ test('a late joiner sees the board when everybody else has gone', async () => {
     [600, 250],
     [400, 450],
   ] as const)
-    await stroke(ann.page, x, y);
+    await drawLine(ann.page, x, y);
   await ann.page.keyboard.press('Control+z');
   await saved(ann.page);
   const drawn = await boardOf(ann.page);
@@ -70,11 +70,11 @@ test('a reload shows the board from this browser, with the network gone', async 
   const room = home.room();
   const ann = await home.enter(room, { name: 'Ann' });
   await linked(ann.page, 0);
-  await stroke(ann.page, 400, 250);
-  await stroke(ann.page, 600, 350);
+  await drawLine(ann.page, 400, 250);
+  await drawLine(ann.page, 600, 350);
   await saved(ann.page);
   await keeps(ann.page, 0);
-  const drawn = await ids(ann.page);
+  const drawn = await idsOf(ann.page);
   await goOffline(ann);
   await ann.page.reload();
   await shows(ann.page, drawn);
@@ -83,7 +83,7 @@ test('a reload shows the board from this browser, with the network gone', async 
   await comeBack(ann);
   await linked(ann.page, 0);
   await saved(ann.page);
-  expect(await ids(ann.page)).toEqual(drawn);
+  expect(await idsOf(ann.page)).toEqual(drawn);
   forgive(ann, ofTheNetwork);
 });
 
@@ -94,8 +94,8 @@ test('two pages draw offline, one of them is reloaded, and both come back to the
   const ann = await home.enter(`${near.url}${path(room)}`, { name: 'Ann', withoutWebRtc: true });
   const bob = await home.enter(room, { name: 'Bob', withoutWebRtc: true });
   for (const { page } of [ann, bob]) await saved(page);
-  await stroke(ann.page, 400, 250);
-  await stroke(ann.page, 400, 450);
+  await drawLine(ann.page, 400, 250);
+  await drawLine(ann.page, 400, 450);
   await saved(ann.page);
   await sameBoard(bob.page, ann.page);
   const byHeight = (await boardOf(ann.page)).sort((a, b) => a.y - b.y);
@@ -113,8 +113,8 @@ test('two pages draw offline, one of them is reloaded, and both come back to the
     [500, 280],
   ]);
   await take(ann.page, 'p');
-  await stroke(ann.page, 600, 250);
-  await stroke(bob.page, 600, 450);
+  await drawLine(ann.page, 600, 250);
+  await drawLine(bob.page, 600, 450);
   await keeps(bob.page, 1);
   await bob.page.reload();
   await bob.page.waitForFunction(() => window.inkwire?.board().length === 3, undefined, {
@@ -133,7 +133,7 @@ test('two pages draw offline, one of them is reloaded, and both come back to the
     await saved(page);
   }
   await sameBoard(ann.page, bob.page);
-  const both = await ids(bob.page);
+  const both = await idsOf(bob.page);
   expect(both).toHaveLength(3);
   expect(both).toContain(second);
   expect(both).not.toContain(first);
@@ -151,7 +151,7 @@ test('the server is killed in the middle of a stroke and started again: nothing 
   const ann = await home.enter(room, { name: 'Ann', withoutWebRtc: true });
   const bob = await home.enter(room, { name: 'Bob', withoutWebRtc: true });
   for (const { page } of [ann, bob]) await saved(page);
-  await stroke(ann.page, 400, 250);
+  await drawLine(ann.page, 400, 250);
   await saved(ann.page);
   await draw(
     ann.page,
@@ -162,8 +162,8 @@ test('the server is killed in the middle of a stroke and started again: nothing 
     ],
     () => home.server.kill(),
   );
-  await stroke(bob.page, 700, 250);
-  await stroke(ann.page, 700, 450);
+  await drawLine(bob.page, 700, 250);
+  await drawLine(ann.page, 700, 450);
   for (const { page } of [ann, bob])
     await page.locator('.standing', { hasText: /unsent/ }).waitFor({ timeout: PATIENCE });
   await home.server.restart();

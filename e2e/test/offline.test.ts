@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
-  boardOf,
   canvasReady,
-  draw,
+  drawLine,
+  idsOf,
   keeps,
   linked,
   PATIENCE,
@@ -39,16 +39,6 @@ afterEach(async () => {
 const ofTheNetwork = /ERR_|WebSocket connection|status of 50\d/;
 
 const path = (room: string) => new URL(room).pathname;
-
-const stroke = (page: Page, x: number, y: number) =>
-  draw(page, [
-    [x, y],
-    [x + 80, y + 60],
-  ]);
-
-async function ids(page: Page): Promise<string[]> {
-  return (await boardOf(page)).map(({ id }) => id).sort();
-}
 
 /** Waits until the page can be opened without the network. */
 const isReady = (page: Page) =>
@@ -100,22 +90,22 @@ test('with no server, boards open from this browser, and what is drawn goes out 
   const room = home.room();
   const ann = await home.enter(room, { name: 'Ann' });
   await linked(ann.page, 0);
-  await stroke(ann.page, 400, 250);
+  await drawLine(ann.page, 400, 250);
   await saved(ann.page);
   await keeps(ann.page, 0);
-  const before = await ids(ann.page);
+  const before = await idsOf(ann.page);
   await isReady(ann.page);
   await home.server.kill();
   await ann.page.reload();
   await canvasReady(ann.page);
   await shows(ann.page, before);
-  await stroke(ann.page, 600, 250);
+  await drawLine(ann.page, 600, 250);
   await keeps(ann.page, 1);
   await picture(ann.page, 'no-server');
   // Once more, to see that what was drawn offline is there; then somewhere new, by the front door.
   await ann.page.reload();
   await keeps(ann.page, 1);
-  const drawn = await ids(ann.page);
+  const drawn = await idsOf(ann.page);
   expect(drawn).toHaveLength(2);
   const tab = await ann.context.newPage();
   await tab.goto(home.url);
@@ -128,9 +118,9 @@ test('with no server, boards open from this browser, and what is drawn goes out 
     undefined,
     { timeout: PATIENCE },
   );
-  await stroke(tab, 500, 400);
+  await drawLine(tab, 500, 400);
   await keeps(tab, 1);
-  const inFresh = await ids(tab);
+  const inFresh = await idsOf(tab);
   // What is the server's own is nobody else's to answer.
   for (const route of ['/metrics', '/healthz', '/nowhere/at/all']) {
     const other = await ann.context.newPage();
@@ -206,13 +196,19 @@ test('a large photo is put on the board offline where there are no service worke
   expect(ann.complaints).toEqual([]);
 });
 
-test('a new edition takes over, and a tab of the old one goes on working', async () => {
-  const [first, second] = [await edition('a'), await edition('b')];
+/** Ann, behind a gate that serves one edition; hers can be opened without the network. */
+async function behind(first: Parameters<typeof front>[0]) {
   const gate = await front(first);
   const url = gate.url + path(home.room());
   const ann = await home.enter(url, { name: 'Ann' });
   await linked(ann.page, 0);
   await isReady(ann.page);
+  return { gate, url, ann };
+}
+
+test('a new edition takes over, and a tab of the old one goes on working', async () => {
+  const [first, second] = [await edition('a'), await edition('b')];
+  const { gate, url, ann } = await behind(first);
   const old = await ann.context.newPage();
   await old.goto(url);
   await saved(old);
@@ -244,11 +240,7 @@ test('a new edition takes over, and a tab of the old one goes on working', async
 
 test('half an edition is never shown, nor an error in its place', async () => {
   const [first, second] = [await edition('a'), await edition('b')];
-  const gate = await front(first);
-  const url = gate.url + path(home.room());
-  const ann = await home.enter(url, { name: 'Ann' });
-  await linked(ann.page, 0);
-  await isReady(ann.page);
+  const { gate, ann } = await behind(first);
   // A node that has the new shell, and not all that belongs to it.
   let refused = 0;
   gate.serve(second, (file) => {

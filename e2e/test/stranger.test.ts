@@ -7,6 +7,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { boardOf, draw, linked, PATIENCE, peersOf, sameBoard } from '../src/board.js';
 import { house } from '../src/house.js';
+import { listen } from '../src/loopback.js';
 
 const home = house();
 let blank: Server | undefined;
@@ -19,12 +20,7 @@ beforeAll(async () => {
     response.end('<!doctype html><title>blank</title><link rel="icon" href="data:,">');
   });
   blank = server;
-  await new Promise<void>((done) => {
-    server.listen(0, '127.0.0.1', done);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  blankUrl = `http://127.0.0.1:${address.port}/`;
+  blankUrl = `${await listen(server)}/`;
 });
 afterAll(() => {
   blank?.closeAllConnections();

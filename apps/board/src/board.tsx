@@ -103,8 +103,9 @@ function openingFor(live: Live | undefined, say: (message: string) => void) {
   const open = async (file: File) => {
     if (!live) throw new Error('This page is not ready for it yet.');
     const leftOut = await live.open(file);
+    if (leftOut === 0) return;
     const elements = leftOut === 1 ? '1 element is' : `${leftOut} elements are`;
-    if (leftOut > 0) say(`${elements} nothing for a board, and left out.`);
+    say(`${elements} nothing for a board, and left out.`);
   };
   const tryOpen = (file: File) =>
     void open(file).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)));

@@ -25,6 +25,7 @@ use support::{Client, Node, options};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 const LARGEST: usize = 4 << 20;
 
@@ -392,9 +393,8 @@ async fn uploads_of_one_file_at_once_come_to_one_file() {
     assert_eq!(keys.len(), LARGEST.div_ceil(192 << 10) + 1);
 }
 
-/// While the store holds up what files bring, drawing goes on; and of many uploads it is given few parts at once.
-#[tokio::test]
-async fn uploads_hold_up_no_one_who_draws() {
+/// A node whose store holds up what files bring, and so many uploads of a size to it.
+async fn held_up(count: u8, size: usize) -> (Arc<Fragile>, Node, Vec<JoinHandle<u16>>) {
     let broker = Arc::new(Fragile {
         left: AtomicUsize::new(usize::MAX),
         holds: AtomicBool::new(true),
@@ -402,10 +402,26 @@ async fn uploads_hold_up_no_one_who_draws() {
     });
     let node = Node::with(broker.clone(), options()).await;
     let mut uploads = Vec::new();
-    for seed in 0..6 {
-        let (client, bytes) = (node.client(&format!("ann{seed}")).await, image(seed, 1_000_000));
+    for seed in 0..count {
+        let (client, bytes) = (node.client(&format!("ann{seed}")).await, image(seed, size));
         uploads.push(tokio::spawn(async move { put(&client, &bytes).await }));
     }
+    (broker, node, uploads)
+}
+
+/// The store goes on, and all of them are stored.
+async fn go_on(broker: &Fragile, uploads: Vec<JoinHandle<u16>>) {
+    broker.holds.store(false, Ordering::SeqCst);
+    broker.released.notify_waiters();
+    for upload in uploads {
+        assert_eq!(upload.await.unwrap(), 201);
+    }
+}
+
+/// While the store holds up what files bring, drawing goes on; and of many uploads it is given few parts at once.
+#[tokio::test]
+async fn uploads_hold_up_no_one_who_draws() {
+    let (broker, node, uploads) = held_up(6, 1_000_000).await;
     while broker.under_way.load(Ordering::SeqCst) < 2 {
         broker.arrived.notified().await;
     }
@@ -413,11 +429,7 @@ async fn uploads_hold_up_no_one_who_draws() {
     for n in 0..100 {
         bob.publish("board:lobby", &n.to_string()).await;
     }
-    broker.holds.store(false, Ordering::SeqCst);
-    broker.released.notify_waiters();
-    for upload in uploads {
-        assert_eq!(upload.await.unwrap(), 201);
-    }
+    go_on(&broker, uploads).await;
     assert_eq!(broker.most_under_way.load(Ordering::SeqCst), 2);
 }
 
@@ -488,27 +500,13 @@ async fn uploads_that_stop_give_way() {
 /// when the store goes on.
 #[tokio::test]
 async fn uploads_that_wait_for_the_store_turn_others_away_for_a_while() {
-    let broker = Arc::new(Fragile {
-        left: AtomicUsize::new(usize::MAX),
-        holds: AtomicBool::new(true),
-        ..Fragile::default()
-    });
-    let node = Node::with(broker.clone(), options()).await;
-    let mut uploads = Vec::new();
-    for seed in 0..8 {
-        let (client, bytes) = (node.client(&format!("ann{seed}")).await, image(seed, LARGEST));
-        uploads.push(tokio::spawn(async move { put(&client, &bytes).await }));
-    }
+    let (broker, node, uploads) = held_up(8, LARGEST).await;
     support::eventually("the memory is full", async || held(&node).await >= 8.0 * LARGEST as f64).await;
     let (bob, bytes) = (node.client("bob").await, image(99, 100));
     let refused = put_as(&bob, &id(&bytes), Some("image/png"), bytes.clone()).await;
     assert!(refused.headers().contains_key("retry-after"));
     fails(refused, 503, "unavailable").await;
-    broker.holds.store(false, Ordering::SeqCst);
-    broker.released.notify_waiters();
-    for upload in uploads {
-        assert_eq!(upload.await.unwrap(), 201);
-    }
+    go_on(&broker, uploads).await;
     assert_eq!(put(&bob, &bytes).await, 201);
 }
 

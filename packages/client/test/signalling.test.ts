@@ -273,12 +273,19 @@ describe('with time in hand', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
   });
 
-  test('a stream that is silent is dead; one that pings is not', async () => {
+  /** The first connection, greeted. */
+  async function begun() {
     signalling.start();
     await settle();
     const first = server.connections[0];
     if (!first) throw new Error('no connection');
     greet(first, false);
+    await settle();
+    return first;
+  }
+
+  test('a stream that is silent is dead; one that pings is not', async () => {
+    const first = await begun();
     for (let ping = 0; ping < 10; ping += 1) {
       await vi.advanceTimersByTimeAsync(10_000);
       first.say('ping', {});
@@ -296,12 +303,7 @@ describe('with time in hand', () => {
 
   test('before a token ends the identity changes in good order', async () => {
     signalling.join('room');
-    signalling.start();
-    await settle();
-    const first = server.connections[0];
-    if (!first) throw new Error('no connection');
-    greet(first, false);
-    await settle();
+    const first = await begun();
     const ping = async (milliseconds: number) => {
       for (let gone = 0; gone < milliseconds; gone += 10_000) {
         await vi.advanceTimersByTimeAsync(10_000);
@@ -323,12 +325,7 @@ describe('with time in hand', () => {
   test('tokens of a few seconds are not asked for without end', async () => {
     server.identity = 'u1';
     server.tokenLife = 20;
-    signalling.start();
-    await settle();
-    const first = server.connections[0];
-    if (!first) throw new Error('no connection');
-    greet(first, false);
-    await settle();
+    await begun();
     await vi.advanceTimersByTimeAsync(20_000);
     expect(server.issued).toBe(2);
     expect(server.connections).toHaveLength(1);
@@ -337,12 +334,7 @@ describe('with time in hand', () => {
   /** The first connection, kept until its token was renewed. */
   async function afterAnHour() {
     server.identity = 'u1';
-    signalling.start();
-    await settle();
-    const first = server.connections[0];
-    if (!first) throw new Error('no connection');
-    greet(first, false);
-    await settle();
+    const first = await begun();
     for (let gone = 0; gone < 3_560_000; gone += 10_000) {
       await vi.advanceTimersByTimeAsync(10_000);
       first.say('ping', {});

@@ -8,6 +8,7 @@ import type { BinaryFileData, ExcalidrawImperativeAPI } from '@excalidraw/excali
 import type { BoardElement } from '../sync/element.js';
 import type { SceneElement } from '../sync/scene.js';
 import type { Grip } from './hand.js';
+import { importDrawing } from './import.js';
 
 type Local = Parameters<typeof reconcileElements>[0];
 type Remote = Parameters<typeof reconcileElements>[1];
@@ -78,6 +79,11 @@ export class Editor {
     const view = this.#view();
     if (elements.length === 0 || elements.some((element) => overlap(element, view))) return;
     this.#api.scrollToContent(elements, { fitToContent: true, animate: false });
+  }
+
+  /** See `importDrawing`. */
+  open(file: File): Promise<number> {
+    return importDrawing(this.#api, file);
   }
 
   addFiles(files: BinaryFileData[]): void {

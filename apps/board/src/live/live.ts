@@ -16,7 +16,6 @@ import { Copy } from './copy.js';
 import { Editor } from './editor.js';
 import { Files } from './files.js';
 import { Hand } from './hand.js';
-import { importDrawing } from './import.js';
 import { Line } from './line.js';
 import { Frames, Pace } from './pace.js';
 import { Pass, viewAccess } from './pass.js';
@@ -59,7 +58,6 @@ export interface Insight {
 }
 
 export class Live {
-  readonly #api: ExcalidrawImperativeAPI;
   readonly #pass: Pass;
   readonly #line: Line;
   readonly #channel: BoardChannel;
@@ -94,7 +92,6 @@ export class Live {
 
   /** `kept`: the store of the place. */
   constructor(api: ExcalidrawImperativeAPI, place: Place, name: string, kept: Promise<Store | undefined>) {
-    this.#api = api;
     this.#place = place;
     this.#name = name;
     this.#editor = new Editor(api);
@@ -169,9 +166,9 @@ export class Live {
     this.#people?.rename(name);
   }
 
-  /** Puts the drawing in a file on the board; see `importDrawing`. */
+  /** Puts the drawing in a file on the board; answers how many of its elements were left out. */
   open(file: File): Promise<number> {
-    return importDrawing(this.#api, file);
+    return this.#editor.open(file);
   }
 
   /** The address under which the board can be looked at, and not changed. */

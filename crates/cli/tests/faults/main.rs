@@ -1,6 +1,7 @@
 //! What happens to messages when a node or its Redis fails under load: what is promised, and what was seen.
 //!
-//! Each fault is a test. `make chaos` lets them last longer, and writes what was seen to `docs/faults.md`.
+//! Each fault is a test. `make chaos` lets them last longer, and writes what was seen to `docs/faults.md`. How long a fault lasts is a
+//! part of the fault, and slept; what is to come of it is awaited.
 
 #![allow(unreachable_pub, reason = "the modules of a test belong together")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is a finding")]
